@@ -34,16 +34,16 @@ func (e AutoscalerDetectionType) Valid() bool {
 
 // Defines values for ByeEventReason.
 const (
-	MaxAge   ByeEventReason = "max-age"
-	Shutdown ByeEventReason = "shutdown"
+	ByeEventReasonMaxAge   ByeEventReason = "max-age"
+	ByeEventReasonShutdown ByeEventReason = "shutdown"
 )
 
 // Valid indicates whether the value is a known member of the ByeEventReason enum.
 func (e ByeEventReason) Valid() bool {
 	switch e {
-	case MaxAge:
+	case ByeEventReasonMaxAge:
 		return true
-	case Shutdown:
+	case ByeEventReasonShutdown:
 		return true
 	default:
 		return false
@@ -52,16 +52,16 @@ func (e ByeEventReason) Valid() bool {
 
 // Defines values for ChangeOp.
 const (
-	Delete ChangeOp = "delete"
-	Put    ChangeOp = "put"
+	ChangeOpDelete ChangeOp = "delete"
+	ChangeOpPut    ChangeOp = "put"
 )
 
 // Valid indicates whether the value is a known member of the ChangeOp enum.
 func (e ChangeOp) Valid() bool {
 	switch e {
-	case Delete:
+	case ChangeOpDelete:
 		return true
-	case Put:
+	case ChangeOpPut:
 		return true
 	default:
 		return false
@@ -91,22 +91,22 @@ func (e ContainerState) Valid() bool {
 
 // Defines values for Engine.
 const (
-	Llamacpp Engine = "llamacpp"
-	Sglang   Engine = "sglang"
-	Trtllm   Engine = "trtllm"
-	Vllm     Engine = "vllm"
+	EngineLlamacpp Engine = "llamacpp"
+	EngineSglang   Engine = "sglang"
+	EngineTrtllm   Engine = "trtllm"
+	EngineVllm     Engine = "vllm"
 )
 
 // Valid indicates whether the value is a known member of the Engine enum.
 func (e Engine) Valid() bool {
 	switch e {
-	case Llamacpp:
+	case EngineLlamacpp:
 		return true
-	case Sglang:
+	case EngineSglang:
 		return true
-	case Trtllm:
+	case EngineTrtllm:
 		return true
-	case Vllm:
+	case EngineVllm:
 		return true
 	default:
 		return false
@@ -115,37 +115,37 @@ func (e Engine) Valid() bool {
 
 // Defines values for ErrorCode.
 const (
-	Ambiguous        ErrorCode = "Ambiguous"
-	Internal         ErrorCode = "Internal"
-	InvalidRequest   ErrorCode = "InvalidRequest"
-	MethodNotAllowed ErrorCode = "MethodNotAllowed"
-	NotFound         ErrorCode = "NotFound"
-	NotSynced        ErrorCode = "NotSynced"
-	TooLarge         ErrorCode = "TooLarge"
-	TooManyStreams   ErrorCode = "TooManyStreams"
-	Unavailable      ErrorCode = "Unavailable"
+	ErrorCodeAmbiguous        ErrorCode = "Ambiguous"
+	ErrorCodeInternal         ErrorCode = "Internal"
+	ErrorCodeInvalidRequest   ErrorCode = "InvalidRequest"
+	ErrorCodeMethodNotAllowed ErrorCode = "MethodNotAllowed"
+	ErrorCodeNotFound         ErrorCode = "NotFound"
+	ErrorCodeNotSynced        ErrorCode = "NotSynced"
+	ErrorCodeTooLarge         ErrorCode = "TooLarge"
+	ErrorCodeTooManyStreams   ErrorCode = "TooManyStreams"
+	ErrorCodeUnavailable      ErrorCode = "Unavailable"
 )
 
 // Valid indicates whether the value is a known member of the ErrorCode enum.
 func (e ErrorCode) Valid() bool {
 	switch e {
-	case Ambiguous:
+	case ErrorCodeAmbiguous:
 		return true
-	case Internal:
+	case ErrorCodeInternal:
 		return true
-	case InvalidRequest:
+	case ErrorCodeInvalidRequest:
 		return true
-	case MethodNotAllowed:
+	case ErrorCodeMethodNotAllowed:
 		return true
-	case NotFound:
+	case ErrorCodeNotFound:
 		return true
-	case NotSynced:
+	case ErrorCodeNotSynced:
 		return true
-	case TooLarge:
+	case ErrorCodeTooLarge:
 		return true
-	case TooManyStreams:
+	case ErrorCodeTooManyStreams:
 		return true
-	case Unavailable:
+	case ErrorCodeUnavailable:
 		return true
 	default:
 		return false
@@ -154,13 +154,13 @@ func (e ErrorCode) Valid() bool {
 
 // Defines values for HealthStatus.
 const (
-	Healthy HealthStatus = "healthy"
+	HealthStatusHealthy HealthStatus = "healthy"
 )
 
 // Valid indicates whether the value is a known member of the HealthStatus enum.
 func (e HealthStatus) Valid() bool {
 	switch e {
-	case Healthy:
+	case HealthStatusHealthy:
 		return true
 	default:
 		return false
@@ -199,16 +199,16 @@ func (e Kind) Valid() bool {
 
 // Defines values for Mode.
 const (
-	Aggregated    Mode = "aggregated"
-	Disaggregated Mode = "disaggregated"
+	ModeAggregated    Mode = "aggregated"
+	ModeDisaggregated Mode = "disaggregated"
 )
 
 // Valid indicates whether the value is a known member of the Mode enum.
 func (e Mode) Valid() bool {
 	switch e {
-	case Aggregated:
+	case ModeAggregated:
 		return true
-	case Disaggregated:
+	case ModeDisaggregated:
 		return true
 	default:
 		return false
@@ -271,19 +271,19 @@ func (e PodPhase) Valid() bool {
 
 // Defines values for ReasonResourceType.
 const (
-	Cpu    ReasonResourceType = "cpu"
-	Gpu    ReasonResourceType = "gpu"
-	Memory ReasonResourceType = "memory"
+	ReasonResourceTypeCpu    ReasonResourceType = "cpu"
+	ReasonResourceTypeGpu    ReasonResourceType = "gpu"
+	ReasonResourceTypeMemory ReasonResourceType = "memory"
 )
 
 // Valid indicates whether the value is a known member of the ReasonResourceType enum.
 func (e ReasonResourceType) Valid() bool {
 	switch e {
-	case Cpu:
+	case ReasonResourceTypeCpu:
 		return true
-	case Gpu:
+	case ReasonResourceTypeGpu:
 		return true
-	case Memory:
+	case ReasonResourceTypeMemory:
 		return true
 	default:
 		return false
@@ -292,25 +292,25 @@ func (e ReasonResourceType) Valid() bool {
 
 // Defines values for ResetEventReason.
 const (
-	FutureRevision ResetEventReason = "future-revision"
-	NewEpoch       ResetEventReason = "new-epoch"
-	Start          ResetEventReason = "start"
-	TooOld         ResetEventReason = "too-old"
-	UnknownEpoch   ResetEventReason = "unknown-epoch"
+	ResetEventReasonFutureRevision ResetEventReason = "future-revision"
+	ResetEventReasonNewEpoch       ResetEventReason = "new-epoch"
+	ResetEventReasonStart          ResetEventReason = "start"
+	ResetEventReasonTooOld         ResetEventReason = "too-old"
+	ResetEventReasonUnknownEpoch   ResetEventReason = "unknown-epoch"
 )
 
 // Valid indicates whether the value is a known member of the ResetEventReason enum.
 func (e ResetEventReason) Valid() bool {
 	switch e {
-	case FutureRevision:
+	case ResetEventReasonFutureRevision:
 		return true
-	case NewEpoch:
+	case ResetEventReasonNewEpoch:
 		return true
-	case Start:
+	case ResetEventReasonStart:
 		return true
-	case TooOld:
+	case ResetEventReasonTooOld:
 		return true
-	case UnknownEpoch:
+	case ResetEventReasonUnknownEpoch:
 		return true
 	default:
 		return false
@@ -382,16 +382,16 @@ func (e ListDeploymentsParamsSort) Valid() bool {
 
 // Defines values for ListDeploymentsParamsOrder.
 const (
-	Asc  ListDeploymentsParamsOrder = "asc"
-	Desc ListDeploymentsParamsOrder = "desc"
+	ListDeploymentsParamsOrderAsc  ListDeploymentsParamsOrder = "asc"
+	ListDeploymentsParamsOrderDesc ListDeploymentsParamsOrder = "desc"
 )
 
 // Valid indicates whether the value is a known member of the ListDeploymentsParamsOrder enum.
 func (e ListDeploymentsParamsOrder) Valid() bool {
 	switch e {
-	case Asc:
+	case ListDeploymentsParamsOrderAsc:
 		return true
-	case Desc:
+	case ListDeploymentsParamsOrderDesc:
 		return true
 	default:
 		return false
@@ -401,7 +401,7 @@ func (e ListDeploymentsParamsOrder) Valid() bool {
 // Autoscaler The one document of kind `autoscaler`.
 type Autoscaler struct {
 	Detection AutoscalerDetection `json:"detection"`
-	Status    AutoscalerStatus    `json:"status,omitempty,omitzero"`
+	Status    *AutoscalerStatus   `json:"status,omitempty"`
 }
 
 // AutoscalerDetection defines model for AutoscalerDetection.
@@ -421,14 +421,9 @@ type AutoscalerDetectionType string
 
 // AutoscalerStatus defines model for AutoscalerStatus.
 type AutoscalerStatus struct {
-	Health         string `json:"health"`
-	LastUpdateTime string `json:"lastUpdateTime,omitempty,omitzero"`
-	NodeGroups     []struct {
-		CurrentSize int    `json:"currentSize"`
-		MaxSize     int    `json:"maxSize"`
-		MinSize     int    `json:"minSize"`
-		Name        string `json:"name"`
-	} `json:"nodeGroups"`
+	Health         string      `json:"health"`
+	LastUpdateTime string      `json:"lastUpdateTime,omitempty,omitzero"`
+	NodeGroups     []NodeGroup `json:"nodeGroups"`
 }
 
 // BookmarkEvent Data of `bookmark`.
@@ -501,17 +496,9 @@ type ClusterStatus struct {
 	KubernetesVersion string `json:"kubernetesVersion,omitempty,omitzero"`
 
 	// Namespace The namespace KubeFoundry keeps its own settings in.
-	Namespace string `json:"namespace"`
-	Provider  struct {
-		Id   string `json:"id"`
-		Name string `json:"name"`
-	} `json:"provider"`
-	ProviderInstallation struct {
-		CrdFound        bool   `json:"crdFound"`
-		Installed       bool   `json:"installed"`
-		Message         string `json:"message"`
-		OperatorRunning bool   `json:"operatorRunning"`
-	} `json:"providerInstallation"`
+	Namespace            string               `json:"namespace"`
+	Provider             ProviderRef          `json:"provider"`
+	ProviderInstallation ProviderInstallation `json:"providerInstallation"`
 
 	// Since Since when it cannot be reached.
 	Since time.Time `json:"since,omitempty,omitzero"`
@@ -538,6 +525,15 @@ type Container struct {
 
 // ContainerState defines model for Container.State.
 type ContainerState string
+
+// Crd defines model for Crd.
+type Crd struct {
+	Name           string   `json:"name"`
+	ServedVersions []string `json:"servedVersions"`
+
+	// Version The version in use.
+	Version string `json:"version,omitempty,omitzero"`
+}
 
 // Deployment defines model for Deployment.
 type Deployment struct {
@@ -608,20 +604,23 @@ type Endpoint struct {
 // Engine defines model for Engine.
 type Engine string
 
+// Error defines model for Error.
+type Error struct {
+	Code ErrorCode `json:"code"`
+
+	// Details One entry for each thing that is wrong, where there are several.
+	Details []ErrorDetail `json:"details,omitempty,omitzero"`
+
+	// Message What failed, on what, and what to do about it.
+	Message string `json:"message"`
+
+	// StatusCode The HTTP status.
+	StatusCode int `json:"statusCode"`
+}
+
 // ErrorBody defines model for ErrorBody.
 type ErrorBody struct {
-	Error struct {
-		Code ErrorCode `json:"code"`
-
-		// Details One entry for each thing that is wrong, where there are several.
-		Details []ErrorDetail `json:"details,omitempty,omitzero"`
-
-		// Message What failed, on what, and what to do about it.
-		Message string `json:"message"`
-
-		// StatusCode The HTTP status.
-		StatusCode int `json:"statusCode"`
-	} `json:"error"`
+	Error Error `json:"error"`
 }
 
 // ErrorCode defines model for ErrorCode.
@@ -646,13 +645,8 @@ type GpuCapacity struct {
 	MaxContiguousAvailable int `json:"maxContiguousAvailable"`
 
 	// MaxNodeGpuCapacity The most that one node has in all.
-	MaxNodeGpuCapacity int `json:"maxNodeGpuCapacity"`
-	Nodes              []struct {
-		AllocatedGpus int    `json:"allocatedGpus"`
-		AvailableGpus int    `json:"availableGpus"`
-		NodeName      string `json:"nodeName"`
-		TotalGpus     int    `json:"totalGpus"`
-	} `json:"nodes"`
+	MaxNodeGpuCapacity int        `json:"maxNodeGpuCapacity"`
+	Nodes              []NodeGpus `json:"nodes"`
 
 	// PendingGpus GPUs asked for by pods that no node has taken yet.
 	PendingGpus int `json:"pendingGpus"`
@@ -744,6 +738,22 @@ type Node struct {
 	Zone        string `json:"zone,omitempty,omitzero"`
 }
 
+// NodeGpus defines model for NodeGpus.
+type NodeGpus struct {
+	AllocatedGpus int    `json:"allocatedGpus"`
+	AvailableGpus int    `json:"availableGpus"`
+	NodeName      string `json:"nodeName"`
+	TotalGpus     int    `json:"totalGpus"`
+}
+
+// NodeGroup defines model for NodeGroup.
+type NodeGroup struct {
+	CurrentSize int    `json:"currentSize"`
+	MaxSize     int    `json:"maxSize"`
+	MinSize     int    `json:"minSize"`
+	Name        string `json:"name"`
+}
+
 // NodeList defines model for NodeList.
 type NodeList struct {
 	Cursor string `json:"cursor"`
@@ -763,6 +773,15 @@ type NodePool struct {
 	Name          string `json:"name"`
 	NodeCount     int    `json:"nodeCount"`
 	Region        string `json:"region,omitempty,omitzero"`
+}
+
+// Operator The Deployment that runs the runtime's operator.
+type Operator struct {
+	Available int    `json:"available"`
+	Desired   int    `json:"desired"`
+	Image     string `json:"image,omitempty,omitzero"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
 }
 
 // Pagination defines model for Pagination.
@@ -816,6 +835,20 @@ type PodSummary struct {
 	Ready    bool     `json:"ready"`
 	Reason   string   `json:"reason,omitempty,omitzero"`
 	Restarts int      `json:"restarts"`
+}
+
+// ProviderInstallation defines model for ProviderInstallation.
+type ProviderInstallation struct {
+	CrdFound        bool   `json:"crdFound"`
+	Installed       bool   `json:"installed"`
+	Message         string `json:"message"`
+	OperatorRunning bool   `json:"operatorRunning"`
+}
+
+// ProviderRef The first installed runtime, or the first known where none is.
+type ProviderRef struct {
+	Id   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // Reason Why a deployment is not running.
@@ -885,13 +918,7 @@ type RoleReplicas struct {
 
 // Runtime defines model for Runtime.
 type Runtime struct {
-	Crd struct {
-		Name           string   `json:"name"`
-		ServedVersions []string `json:"servedVersions"`
-
-		// Version The version in use.
-		Version string `json:"version,omitempty,omitzero"`
-	} `json:"crd"`
+	Crd              Crd    `json:"crd"`
 	DefaultNamespace string `json:"defaultNamespace"`
 
 	// Healthy Installed and the operator is available.
@@ -899,16 +926,10 @@ type Runtime struct {
 	Id      string `json:"id"`
 
 	// Installed The cluster serves the runtime's resources.
-	Installed bool   `json:"installed"`
-	Message   string `json:"message"`
-	Name      string `json:"name"`
-	Operator  struct {
-		Available int    `json:"available"`
-		Desired   int    `json:"desired"`
-		Image     string `json:"image,omitempty,omitzero"`
-		Name      string `json:"name"`
-		Namespace string `json:"namespace"`
-	} `json:"operator,omitempty,omitzero"`
+	Installed bool      `json:"installed"`
+	Message   string    `json:"message"`
+	Name      string    `json:"name"`
+	Operator  *Operator `json:"operator,omitempty"`
 
 	// Version The operator's version, from its labels or image.
 	Version string `json:"version,omitempty,omitzero"`
@@ -981,8 +1002,11 @@ type NamespaceOfOne = string
 // RuntimeOfOne defines model for RuntimeOfOne.
 type RuntimeOfOne = string
 
-// Error defines model for Error.
-type Error = ErrorBody
+// Failure defines model for Failure.
+type Failure = ErrorBody
+
+// Nodes defines model for Nodes.
+type Nodes = NodeList
 
 // ListNodesParams defines parameters for ListNodes.
 type ListNodesParams struct {
