@@ -10,7 +10,9 @@ import (
 const (
 	// KindSources holds one KindState for each kind, under the kind as id: which of its Kubernetes resources are synced.
 	KindSources Kind = "sources"
-	// KindPublisher holds the one document that says that the bucket was filled, see bus.
+	// KindCluster holds one ClusterState: whether the Kubernetes API answers.
+	KindCluster Kind = "cluster"
+	// KindPublisher holds one PublisherState, which also says that the bucket was filled.
 	KindPublisher Kind = "publisher"
 )
 
@@ -31,6 +33,7 @@ type Key struct {
 // Keys of the kinds that have one document.
 func CapacityKey() Key   { return Key{Kind: KindCapacity, ID: "cluster"} }
 func AutoscalerKey() Key { return Key{Kind: KindAutoscaler, ID: "cluster"} }
+func ClusterKey() Key    { return Key{Kind: KindCluster, ID: "cluster"} }
 func PublisherKey() Key  { return Key{Kind: KindPublisher, ID: "cluster"} }
 
 // DeploymentKey names the deployment of this name that a runtime holds in a namespace.

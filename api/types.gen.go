@@ -496,9 +496,9 @@ type ClusterStatus struct {
 	KubernetesVersion string `json:"kubernetesVersion,omitempty,omitzero"`
 
 	// Namespace The namespace KubeFoundry keeps its own settings in.
-	Namespace            string               `json:"namespace"`
-	Provider             ProviderRef          `json:"provider"`
-	ProviderInstallation ProviderInstallation `json:"providerInstallation"`
+	Namespace            string                `json:"namespace"`
+	Provider             *ProviderRef          `json:"provider"`
+	ProviderInstallation *ProviderInstallation `json:"providerInstallation"`
 
 	// Since Since when it cannot be reached.
 	Since time.Time `json:"since,omitempty,omitzero"`

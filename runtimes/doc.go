@@ -1,0 +1,8 @@
+// Package runtimes reads the custom resources of the inference runtimes. It holds the Runtime interface, the registry, and
+// what is true of every runtime: how a deployment's document is put together from its custom resource, its pods and their
+// events.
+//
+// Its one law: everything here is a pure function of the objects given. Nothing is fetched, nothing is kept, no object is
+// changed; any goroutine may call it. Objects come from users and from operators of many versions, so a field that is
+// missing or of an unexpected type is treated as absent and never stops the projection.
+package runtimes

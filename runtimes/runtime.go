@@ -1,0 +1,56 @@
+package runtimes
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubefoundry/kubefoundry/api"
+)
+
+// Runtime is one inference runtime, such as KAITO. An implementation is one package and one line in the registry.
+type Runtime interface {
+	Info() Info
+	// Project reads a custom resource of Info().Resource, in any of its versions.
+	Project(obj *unstructured.Unstructured) Projection
+	// PodClaims returns the claims that a pod carries: the pod belongs to the deployment of its namespace whose Projection
+	// has one of them. Nil for a pod of something else. It reads labels and owner references only.
+	PodClaims(pod *corev1.Pod) []string
+	// PodRole tells which of the deployment's roles a pod plays; empty where it cannot be told.
+	PodRole(pod *corev1.Pod) string
+}
+
+// Info describes a runtime.
+type Info struct {
+	ID               string // as in ids and in the API's `provider`
+	Name             string // for people
+	DefaultNamespace string
+	Resource         Resource
+	Operator         Operator
+}
+
+// Resource is the custom resource that a deployment is.
+type Resource struct {
+	Group string
+	// Versions that can be read, the preferred one first. The first that the cluster serves is used.
+	Versions []string
+	Plural   string
+	Kind     string
+}
+
+// CRD is the name of the CustomResourceDefinition.
+func (r Resource) CRD() string { return r.Plural + "." + r.Group }
+
+// Operator tells how to find the Deployment that runs the runtime's operator: a label and its possible values, in any
+// namespace.
+type Operator struct {
+	Label  string
+	Values []string
+}
+
+// Projection is what a custom resource alone tells.
+type Projection struct {
+	// Deployment has every field but Pods, PodCount and UpdatedAt; Reasons are those that the operator gives.
+	Deployment api.Deployment
+	// Claims identify the deployment's pods, see Runtime.PodClaims.
+	Claims []string
+}
