@@ -1,0 +1,60 @@
+package view
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/kubefoundry/kubefoundry/api"
+)
+
+// silence is how long a publisher may be silent before what it published is called out of date.
+const silence = 7 * api.PublisherHeartbeat / 2
+
+// stale tells whether nobody keeps the documents up to date any more.
+func (g *generation) stale() bool { return time.Since(g.heartbeat) > silence }
+
+// stateOf tells what is known of each kind of a scope.
+func (g *generation) stateOf(scope Scope) map[api.Kind]api.KindState {
+	states := make(map[api.Kind]api.KindState, len(scope.kinds()))
+	for _, kind := range scope.kinds() {
+		states[kind] = g.state(kind, scope.Namespace)
+	}
+	return states
+}
+
+func (g *generation) state(kind api.Kind, namespace string) api.KindState {
+	state, ok := g.states[kind]
+	if !ok {
+		state.Error = "not read from the cluster yet"
+	}
+	if g.stale() {
+		state.Error = fmt.Sprintf("nothing has kept this up to date since %s; is a KubeFoundry server with cluster access running?",
+			g.heartbeat.UTC().Format(time.RFC3339))
+	}
+	for ns, n := range g.counts[kind] {
+		if namespace == "" || ns == "" || ns == namespace {
+			state.Count += n
+		}
+	}
+	return state
+}
+
+// States tells what is known of each kind in a scope now.
+func (v *View) States(scope Scope) (map[api.Kind]api.KindState, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.current == nil {
+		return nil, errNotReady
+	}
+	return v.current.stateOf(scope), nil
+}
+
+// Cluster tells whether the Kubernetes API answers those who publish.
+func (v *View) Cluster() (api.ClusterState, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.current == nil {
+		return api.ClusterState{}, errNotReady
+	}
+	return v.current.cluster, nil
+}
