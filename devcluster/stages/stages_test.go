@@ -247,7 +247,7 @@ func TestPodChangesItsBehaviour(t *testing.T) {
 	if stage != "pod-crashloop" || main.LastTerminationState.Terminated.Message != "CUDA out of memory" {
 		t.Errorf("stage %s, last state %+v", stage, main.LastTerminationState)
 	}
-	if !other.Ready || !other.State.Running.StartedAt.Equal(&since) {
+	if !other.Ready || other.State.Running.StartedAt.Unix() != since.Unix() {
 		t.Errorf("the other container did not just run on: %+v", other)
 	}
 	pod.Annotations[Behaviour] = Ready
