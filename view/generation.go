@@ -152,6 +152,7 @@ func (g *generation) bury(before time.Time) {
 
 // seal sets the horizon of a generation that was read from a bucket whose own tombstones expire: those deleted before the
 // first entry younger than since may be gone already, so only a reader who has seen all before that entry can be served.
+// The last entry of a bucket is never a tombstone that has expired, for the publisher's heartbeat comes after it.
 func (g *generation) seal(since time.Time) {
 	g.horizon = g.revision
 	for _, s := range g.log {

@@ -126,6 +126,10 @@ func TestReadersHoldWhatAListReturns(t *testing.T) {
 			for range rapid.IntRange(0, 20).Draw(t, "snapshot") {
 				entries = append(entries, entry())
 			}
+			// The publisher renews its state after everything else.
+			revision++
+			beat := api.Entry{Key: api.PublisherKey(), Revision: revision, Time: now, JSON: []byte(`{}`)}
+			entries, w.history[w.epoch] = append(entries, beat), append(w.history[w.epoch], beat)
 			// A bucket holds the last entry of each key, and forgets its tombstones in the end: a process that starts late never
 			// hears of those deletions.
 			last := map[api.Key]uint64{}
