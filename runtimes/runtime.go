@@ -53,4 +53,10 @@ type Projection struct {
 	Deployment api.Deployment
 	// Claims identify the deployment's pods, see Runtime.PodClaims.
 	Claims []string
+	// CountPods is set where the operator does not say, or not for each role, how many replicas are ready: they are counted
+	// from the pods then, as far as pods are known, and the numbers in Deployment stand where none are.
+	CountPods bool
+	// Serving is the claim of those pods that count as replicas, where others of the deployment's pods belong to a version on
+	// its way in or out. All count where it is empty.
+	Serving string
 }
