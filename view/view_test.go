@@ -125,6 +125,9 @@ func TestReadersHoldWhatAListReturns(t *testing.T) {
 			var entries []api.Entry
 			for range rapid.IntRange(0, 20).Draw(t, "snapshot") {
 				entries = append(entries, entry())
+				if rapid.IntRange(0, 5).Draw(t, "pause") == 0 {
+					now = now.Add(40 * time.Minute)
+				}
 			}
 			// The publisher renews its state after everything else.
 			revision++
