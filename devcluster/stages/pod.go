@@ -17,7 +17,9 @@ const (
 	restartRule = ".spec.restartPolicy"
 )
 
-// Pods returns the stages of pods.
+// Pods returns the stages of pods. Events about crash loops and image pulls are
+// not among them: package standin writes those, with the names of the pod and the
+// container, which a stage cannot.
 func Pods() []*kwok.Stage {
 	behaviour := annotation(Behaviour)
 	others := []string{Slow, Stuck, CrashLoop, OOMKilled, ImagePull}
@@ -38,18 +40,16 @@ func Pods() []*kwok.Stage {
 		status(event(pod("pod-stuck", in(behaviour, Stuck), in(phase, "Pending"), absent(startTime)),
 			"Warning", "FailedMount", "MountVolume.SetUp failed: the volume is not there"), creating(false)),
 
-		status(event(after(pod("pod-loading", in(behaviour, Slow), in(phase, "Pending"), exists(startTime)), 500, ""),
-			"Warning", "Unhealthy", "Readiness probe failed: connection refused"), loading),
+		status(after(pod("pod-loading", in(behaviour, Slow), in(phase, "Pending"), exists(startTime)), 500, ""), loading),
 		status(after(pod("pod-loaded", in(behaviour, Slow), in(phase, "Running"), in(anyUnready, "true")),
 			15000, annotation(Delay)), ready),
 
-		status(event(after(pod("pod-pull-failed", in(behaviour, ImagePull), in(phase, "Pending"), exists(startTime),
-			in(waitingReason, "ContainerCreating", "PodInitializing")), 1000, ""),
-			"Warning", "Failed", "Error: ErrImagePull"), pulling("ErrImagePull")),
-		status(event(after(pod("pod-pull-waits", in(behaviour, ImagePull), in(waitingReason, "ErrImagePull")), 2000, ""),
-			"Normal", "BackOff", "Back-off pulling image"), pulling("ImagePullBackOff")),
-		status(event(after(pod("pod-pull-again", in(behaviour, ImagePull), in(waitingReason, "ImagePullBackOff")),
-			60000, annotation(Delay)), "Warning", "Failed", "Error: ErrImagePull"), pulling("ErrImagePull")),
+		status(after(pod("pod-pull-failed", in(behaviour, ImagePull), in(phase, "Pending"), exists(startTime),
+			in(waitingReason, "ContainerCreating", "PodInitializing")), 1000, ""), pulling("ErrImagePull")),
+		status(after(pod("pod-pull-waits", in(behaviour, ImagePull), in(waitingReason, "ErrImagePull")),
+			2000, ""), pulling("ImagePullBackOff")),
+		status(after(pod("pod-pull-again", in(behaviour, ImagePull), in(waitingReason, "ImagePullBackOff")),
+			60000, annotation(Delay)), pulling("ErrImagePull")),
 	}
 	out = append(out, crashing(CrashLoop, 1, "Error")...)
 	return append(out, crashing(OOMKilled, 137, "OOMKilled")...)
@@ -65,8 +65,8 @@ func crashing(behaviour string, exit int, reason string) []*kwok.Stage {
 	return []*kwok.Stage{
 		status(after(pod(name+"-starts", is, in(phase, "Pending"), exists(startTime)), 500, ""), loading),
 		// A pod that was ready crashes as well once it is annotated.
-		status(event(after(pod(name, is, notIn(restartRule, restartNo), in(phase, "Running"), exists(runningSince)), 1000, ""),
-			"Warning", "BackOff", "Back-off restarting failed container"), crashed(exit, reason)),
+		status(after(pod(name, is, notIn(restartRule, restartNo), in(phase, "Running"), exists(runningSince)),
+			1000, ""), crashed(exit, reason)),
 		status(after(pod(name+"-restarts", is, in(phase, "Running"), in(waitingReason, "CrashLoopBackOff")),
 			10000, "("+annotation(Delay)+backOff+")"), restarted),
 		status(after(pod(name+"-fails", is, in(restartRule, restartNo), in(phase, "Running"), exists(runningSince)),
