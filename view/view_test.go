@@ -352,3 +352,18 @@ func TestTombstonesAreBounded(t *testing.T) {
 	_, err := v.Resume(api.Cursor{Epoch: "e", Revision: 10})
 	require.EqualError(t, err, (&ResetError{api.ResetEventReasonTooOld}).Error())
 }
+
+// TestADeletionThatTheBucketForgotIsNotMissed: a was deleted at revision 5, and by now the bucket has dropped the tombstone. A
+// reader who saw a at revision 4, on another replica, must not be served from here as if nothing had happened.
+func TestADeletionThatTheBucketForgotIsNotMissed(t *testing.T) {
+	v := New(Options{Retention: time.Hour})
+	old, fresh := time.Now().Add(-3*time.Hour), time.Now()
+	v.Apply("e", []api.Entry{
+		{Key: api.NodeKey("b"), Revision: 4, Time: old, JSON: []byte(`{}`)},
+		{Key: api.NodeKey("c"), Revision: 7, Time: fresh, JSON: []byte(`{}`)},
+	}, true)
+	_, err := v.Resume(api.Cursor{Epoch: "e", Revision: 4})
+	require.EqualError(t, err, (&ResetError{api.ResetEventReasonTooOld}).Error())
+	_, err = v.Resume(api.Cursor{Epoch: "e", Revision: 6})
+	require.NoError(t, err)
+}
