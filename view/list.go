@@ -46,30 +46,30 @@ type Page struct {
 	Total     int // documents that match, on all pages
 	// Cursor is where the documents were read: a stream of the same kind and namespace goes on from here without a gap.
 	Cursor api.Cursor
-	// Version changes whenever the answer to any Query of this kind may.
-	Version Version
-	State   api.KindState
+	State  api.KindState
 }
 
-// Version of the documents of a kind and of what is known of them. It is comparable, and a key for caches.
+// Version of the documents of some kinds and of what is known of them: it changes whenever the answer to a Query of these
+// kinds may. It is comparable, and a key for caches.
 type Version struct {
 	Epoch    string
 	Revision uint64
 	Stale    bool
 }
 
-// Version is what List would return as Page.Version, and whether a cursor is still good for a stream to resume from.
-func (v *View) Version(kind api.Kind) (Version, error) {
+// Version is that of some kinds now. An answer that is kept under a version has to be read after the version was.
+func (v *View) Version(kinds ...api.Kind) (Version, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	if v.current == nil {
+	g := v.current
+	if g == nil {
 		return Version{}, errNotReady
 	}
-	return v.current.version(kind), nil
-}
-
-func (g *generation) version(kind api.Kind) Version {
-	return Version{Epoch: g.epoch, Revision: max(g.changed[kind], g.changed[api.KindSources]), Stale: g.stale()}
+	version := Version{Epoch: g.epoch, Revision: g.changed[api.KindSources], Stale: g.stale()}
+	for _, kind := range kinds {
+		version.Revision = max(version.Revision, g.changed[kind])
+	}
+	return version, nil
 }
 
 // Resumable tells whether a stream could resume from a cursor.
@@ -108,9 +108,8 @@ func (v *View) List(q Query) (Page, error) {
 		return Page{}, errNotReady
 	}
 	page := Page{
-		Cursor:  api.Cursor{Epoch: g.epoch, Revision: g.revision},
-		Version: g.version(q.Kind),
-		State:   g.state(q.Kind, q.Namespace),
+		Cursor: api.Cursor{Epoch: g.epoch, Revision: g.revision},
+		State:  g.state(q.Kind, q.Namespace),
 	}
 	items := g.orders[o].items
 	if !g.isSorted(o) { // changed again since it was sorted: an order of our own costs less than waiting for a quiet moment

@@ -1,0 +1,160 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	sse "github.com/r3labs/sse/v2"
+)
+
+// credits is how many events a connection may have between the pump and the socket. The library queues up to 64 for each
+// connection; holding events back until earlier ones are written keeps a reader that stalls from pinning them all.
+const credits = 2
+
+// connection is one client of the stream: a private stream of the SSE library with one subscriber. Sharing a library stream
+// would let one stalled client stop all of them (r3labs/sse: the fan-out blocks on each subscriber in turn).
+type connection struct {
+	server *sse.Server
+	stream *sse.Stream
+	writer *deadlineWriter
+	ctx    context.Context
+}
+
+func newSSE() *sse.Server {
+	s := sse.New()
+	s.AutoReplay = false // it would overwrite our ids and keep every event for ever
+	s.BufferSize = 1     // the default of 1024 costs 9 KiB for each connection
+	return s
+}
+
+// serveEvents runs pump on a connection until it returns or the client is gone, and tells whether the client stalled.
+//
+// The order of the teardown matters. The library ends a subscriber by a goroutine that waits for the request's context and
+// then hands the subscriber to the stream's goroutine: a stream that was removed before that leaves it waiting for ever.
+func serveEvents(server *sse.Server, name string, deadline time.Duration, w http.ResponseWriter, r *http.Request, pump func(*connection)) (stalled bool) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	c := &connection{server: server, stream: server.CreateStream(name), ctx: ctx}
+	c.writer = &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w), deadline: deadline, cancel: cancel, written: make(chan struct{}, credits)}
+	pumped, unsubscribed := make(chan struct{}), make(chan struct{})
+	c.stream.OnSubscribe = func(string, *sse.Subscriber) { // called on a goroutine of its own
+		defer close(pumped)
+		defer cancel()
+		pump(c)
+	}
+	c.stream.OnUnsubscribe = func(string, *sse.Subscriber) { close(unsubscribed) }
+
+	h := w.Header()
+	h.Set("X-Accel-Buffering", "no")
+	// The request that the library sees: it takes the stream's name from the query, and answers 400 to a Last-Event-ID
+	// that is not a number.
+	inner := r.WithContext(ctx)
+	inner.URL, inner.Header = &url.URL{RawQuery: "stream=" + name}, http.Header{}
+	server.ServeHTTP(c.writer, inner)
+	cancel()
+	<-unsubscribed
+	server.RemoveStream(name)
+	<-pumped
+	return c.writer.stalled.Load()
+}
+
+// send queues one event, once the connection has room for it; false when the client is gone. An empty id clears the
+// cursor that an EventSource keeps.
+func (c *connection) send(event string, id []byte, data []byte) bool {
+	return c.sendRetry(event, id, data, 0)
+}
+
+// sendRetry is send with the time after which an EventSource comes back by itself.
+func (c *connection) sendRetry(event string, id []byte, data []byte, retry time.Duration) bool {
+	select {
+	case c.writer.written <- struct{}{}: // taken back when the event is flushed
+	case <-c.ctx.Done():
+		return false
+	}
+	e := &sse.Event{ID: id, Event: []byte(event), Data: data}
+	if retry > 0 {
+		e.Retry = strconv.AppendInt(nil, retry.Milliseconds(), 10)
+	}
+	c.server.Publish(c.stream.ID, e)
+	return c.ctx.Err() == nil
+}
+
+// sendJSON is send for data that is not rendered already.
+func (c *connection) sendJSON(event string, id []byte, data any, retry time.Duration) bool {
+	b, err := json.Marshal(data)
+	return err == nil && c.sendRetry(event, id, b, retry)
+}
+
+// drain waits until everything sent is written.
+func (c *connection) drain() {
+	for range credits {
+		select {
+		case c.writer.written <- struct{}{}:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// deadlineWriter gives each event a deadline, which the library does not, and ends the connection at the first write that
+// fails, which the library does not look at.
+type deadlineWriter struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	deadline time.Duration
+	cancel   context.CancelFunc
+	written  chan struct{}
+	started  bool // the response's header is out
+	armed    bool
+	stalled  atomic.Bool
+}
+
+// arm sets the deadline before the first byte of an event: a large one leaves net/http's buffer before it is flushed.
+func (w *deadlineWriter) arm() {
+	if !w.armed {
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.deadline)) // unsupported only in tests without a connection
+		w.armed = true
+	}
+}
+
+func (w *deadlineWriter) WriteHeader(status int) {
+	// The library sets its own, without no-transform, and a header that HTTP/2 forbids.
+	w.Header().Set("Cache-Control", "no-cache, no-transform")
+	w.Header().Del("Connection")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *deadlineWriter) Write(b []byte) (int, error) {
+	w.arm()
+	n, err := w.ResponseWriter.Write(b)
+	if err != nil {
+		w.end(err)
+	}
+	return n, err
+}
+
+// Flush ends an event.
+func (w *deadlineWriter) Flush() {
+	w.arm()
+	if err := w.control.Flush(); err != nil {
+		w.end(err)
+	}
+	w.armed = false
+	if !w.started { // the first flush is the header's
+		w.started = true
+		return
+	}
+	<-w.written
+}
+
+func (w *deadlineWriter) end(err error) {
+	if isTimeout(err) {
+		w.stalled.Store(true)
+	}
+	w.cancel()
+}

@@ -1,0 +1,116 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"strconv"
+	"sync"
+
+	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/view"
+)
+
+// A frame is one `changes` event: at most maxFrameEntries documents of about maxFrameBytes in all, so that a slow
+// connection is never far inside one event, and one document of any size is never cut.
+const (
+	maxFrameEntries = 512
+	maxFrameBytes   = 64 << 10
+)
+
+// frame is what a reader has to be sent next. It is shared and never changed.
+type frame struct {
+	data   []byte // of the `changes` event; nil where nothing changed
+	next   view.Reader
+	more   bool
+	states map[api.Kind]api.KindState
+}
+
+// frames renders them. Readers that stand at the same place with the same scope share one, for as long as a pulse lasts.
+type frames struct {
+	view *view.View
+
+	mu     sync.Mutex
+	shared map[frameKey]frame
+	bytes  int
+}
+
+type frameKey struct {
+	scope  string
+	reader view.Reader
+}
+
+// maxSharedBytes bounds what is kept between two pulses; beyond it, frames are rendered for each reader.
+const maxSharedBytes = 8 << 20
+
+func newFrames(v *view.View) *frames { return &frames{view: v, shared: map[frameKey]frame{}} }
+
+// forget drops what was rendered before the view changed.
+func (f *frames) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.shared)
+	f.bytes = 0
+}
+
+// after is the frame that follows a reader. hit tells that it was rendered for another one.
+func (f *frames) after(r view.Reader, scope view.Scope, scopeName string) (fr frame, hit bool, err error) {
+	key := frameKey{scopeName, r}
+	f.mu.Lock()
+	fr, hit = f.shared[key]
+	f.mu.Unlock()
+	if hit {
+		return fr, true, nil
+	}
+	batch, err := f.view.Changes(r, scope, maxFrameEntries, maxFrameBytes)
+	if err != nil {
+		return frame{}, false, err
+	}
+	fr = frame{next: batch.Next, more: batch.More, states: batch.States}
+	if len(batch.Entries) == 0 {
+		return fr, false, nil
+	}
+	fr.data = appendChanges(nil, batch.Entries)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bytes += len(fr.data); f.bytes <= maxSharedBytes {
+		f.shared[key] = fr
+	}
+	return fr, false, nil
+}
+
+// appendChanges appends an api.ChangesEvent. Documents are appended as they were stored.
+func appendChanges(b []byte, entries []*api.Entry) []byte {
+	size := 16
+	for _, e := range entries {
+		size += len(e.JSON) + len(e.Key.ID) + 64
+	}
+	b = append(make([]byte, 0, len(b)+size), b...)
+	b = append(b, `{"changes":[`...)
+	for i, e := range entries {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		op := api.ChangeOpPut
+		if e.Deleted() {
+			op = api.ChangeOpDelete
+		}
+		b = append(append(append(b, `{"op":"`...), op...), `","kind":"`...)
+		b = append(append(b, e.Key.Kind...), `","id":`...)
+		b = appendText(b, e.Key.ID)
+		if !e.Deleted() {
+			b = append(append(b, `,"doc":`...), e.JSON...)
+		}
+		b = append(b, '}')
+	}
+	return append(b, `]}`...)
+}
+
+// appendText appends a JSON string.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // cannot fail for a string
+			return append(b, quoted...)
+		}
+	}
+	return strconv.AppendQuote(b, s)
+}

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/felixge/httpsnoop"
+	"github.com/gorilla/mux"
+	"go.uber.org/zap"
+
+	"github.com/kubefoundry/kubefoundry/api"
+)
+
+// maxBody is the most that a request may carry.
+const maxBody = 1 << 20
+
+type headKey struct{}
+
+// guard stands before the router: it drops what must not get in, limits what may, and lets no panic out.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+					panic(p)
+				}
+				s.log.Error("request panicked", zap.String("path", r.URL.Path), zap.Any("panic", p), zap.Stack("stack"))
+				s.fail(w, r, api.Errorf(api.ErrorCodeInternal, "the server failed to answer; its log says why"))
+			}
+		}()
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-cache")
+		r.Header.Del("Cookie") // dashboards and the API server forward the user's token in it
+		if r.ContentLength > maxBody {
+			h.Set("Connection", "close")
+			s.fail(w, r, api.Errorf(api.ErrorCodeTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxBody))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if r.Method == http.MethodHead { // every GET has its HEAD; net/http leaves the body out
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isHead tells whether a GET was asked for as HEAD.
+func isHead(r *http.Request) bool { return r.Context().Value(headKey{}) != nil }
+
+// observe counts and times requests by route. Streams are counted elsewhere: their time says nothing.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route, _ := mux.CurrentRoute(r).GetPathTemplate()
+		if route == streamPath {
+			next.ServeHTTP(w, r)
+			return
+		}
+		m := httpsnoop.CaptureMetrics(next, w, r)
+		s.metrics.request(route, m.Code, m.Duration)
+		if m.Duration > time.Second {
+			s.log.Warn("slow request", zap.String("route", route), zap.Duration("took", m.Duration), zap.Int64("bytes", m.Written))
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/view"
+)
+
+// GetLivez answers as long as the process does.
+func (s *Server) GetLivez(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
+
+// GetReadyz answers 200 once everything that can be read has been: a resource that is absent or forbidden is known to be so,
+// and waiting for it would keep everything else from being served.
+func (s *Server) GetReadyz(w http.ResponseWriter, r *http.Request) {
+	states, err := s.view.States(view.Scope{})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	var waiting []api.ErrorDetail
+	for _, kind := range api.Kinds() {
+		if state := states[kind]; !settled(state) {
+			waiting = append(waiting, api.ErrorDetail{Field: string(kind), Message: notSynced(kind, state).Message})
+		}
+	}
+	if len(waiting) > 0 {
+		e := api.Errorf(api.ErrorCodeNotSynced, "%d kinds are still being read from the cluster: see details", len(waiting))
+		e.Details = waiting
+		s.fail(w, r, e)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// settled tells whether there is nothing to wait for.
+func settled(state api.KindState) bool {
+	if state.Synced {
+		return true
+	}
+	for _, source := range state.Sources {
+		if source.State == api.SourceStateStarting {
+			return false
+		}
+	}
+	return len(state.Sources) > 0
+}
+
+// GetMetrics is the server's own metrics.
+func (s *Server) GetMetrics(w http.ResponseWriter, r *http.Request) {
+	promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// GetOpenapi is the document that every request is held against.
+func (s *Server) GetOpenapi(w http.ResponseWriter, _ *http.Request) {
+	writeBytes(w, http.StatusOK, s.openapiJSON)
+}
+
+// GetHealth answers with the time.
+func (s *Server) GetHealth(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, api.Health{Status: api.HealthStatusHealthy, Timestamp: time.Now().UTC().Truncate(time.Millisecond)})
+}
+
+// GetCluster is GetHealth under its other path.
+func (s *Server) GetCluster(w http.ResponseWriter, r *http.Request) { s.GetHealth(w, r) }
+
+// GetVersion tells what is running.
+func (s *Server) GetVersion(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.version)
+}
+
+// GetClusterVersion is GetVersion under its other path.
+func (s *Server) GetClusterVersion(w http.ResponseWriter, r *http.Request) { s.GetVersion(w, r) }

@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	sse "github.com/r3labs/sse/v2"
+	"go.uber.org/zap"
+
+	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/view"
+)
+
+// Options of a Server.
+type Options struct {
+	View    *view.View
+	Version api.Version
+	// ClusterName is the context of the kubeconfig, Namespace where KubeFoundry keeps its own settings.
+	ClusterName, Namespace string
+	Logger                 *zap.Logger
+	Registry               *prometheus.Registry
+	Stream                 StreamOptions
+}
+
+// Server answers requests. It implements the generated ServerInterface.
+type Server struct {
+	view        *view.View
+	version     api.Version
+	clusterName string
+	namespace   string
+	log         *zap.Logger
+	registry    *prometheus.Registry
+	metrics     *metrics
+	document    *openapi3.T
+	openapiJSON []byte
+	bodies      *bodies
+
+	stream  StreamOptions
+	sse     *sse.Server
+	frames  *frames
+	pulse   *pulse
+	streams chan struct{} // one token for each open stream
+
+	closing context.Context // done when streams have to end
+	close   context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New makes a Server and starts its pulse. Close ends it.
+func New(o Options) (*Server, error) {
+	document, openapiJSON, err := loadDocument()
+	if err != nil {
+		return nil, err
+	}
+	o.Stream = o.Stream.withDefaults()
+	s := &Server{
+		view: o.View, version: o.Version, clusterName: o.ClusterName, namespace: o.Namespace,
+		log: o.Logger, registry: o.Registry, metrics: newMetrics(o.Registry, o.View),
+		document: document, openapiJSON: openapiJSON,
+		bodies: newBodies(), stream: o.Stream, sse: newSSE(), frames: newFrames(o.View), streams: make(chan struct{}, o.Stream.Max),
+	}
+	s.closing, s.close = context.WithCancel(context.Background())
+	s.pulse = newPulse(s.stream.Coalesce, s.frames.forget)
+	s.running.Go(func() { s.pulse.run(s.closing, o.View) })
+	return s, nil
+}
+
+// Close tells every stream `bye` and returns when all have ended. Call it before http.Server.Shutdown, which waits for
+// streams without telling them anything.
+func (s *Server) Close() {
+	s.close()
+	s.running.Wait()
+	for range cap(s.streams) { // a stream holds its token until its handler has returned
+		s.streams <- struct{}{}
+	}
+}
+
+// Handler is the root of the server.
+func (s *Server) Handler() http.Handler {
+	router := mux.NewRouter()
+	router.NotFoundHandler = http.HandlerFunc(s.notFound)
+	router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
+	router.Use(s.observe, s.validate)
+	HandlerWithOptions(s, GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
+		s.fail(w, r, api.Errorf(api.ErrorCodeInvalidRequest, "invalid request: %v", err))
+	}})
+	return s.guard(router)
+}
+
+// HTTPServer is an http.Server with the limits that a server of streams can have: on headers and idle connections, not on
+// the time a response takes. Streams have a deadline of their own for each write.
+func HTTPServer(h http.Handler, log *zap.Logger) *http.Server {
+	errorLog, _ := zap.NewStdLogAt(log, zap.DebugLevel) // TLS and protocol errors of clients
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          errorLog,
+	}
+}

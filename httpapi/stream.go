@@ -1,0 +1,239 @@
+package httpapi
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/view"
+)
+
+const streamPath = "/api/stream"
+
+// StreamOptions bound the streams.
+type StreamOptions struct {
+	Max           int           // streams at once, default 10,000
+	Coalesce      time.Duration // the least time between two wake-ups of all streams, default 50 ms
+	Bookmark      time.Duration // default 15 s
+	WriteDeadline time.Duration // for one event, default 20 s
+	// MaxAge is how long a stream lasts at most; each ends after 80 to 100 % of it, so that they do not come back all at
+	// once. Default 30 minutes.
+	MaxAge time.Duration
+}
+
+func (o StreamOptions) withDefaults() StreamOptions {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d <= 0 {
+			*d = to
+		}
+	}
+	set(&o.Coalesce, 50*time.Millisecond)
+	set(&o.Bookmark, 15*time.Second)
+	set(&o.WriteDeadline, 20*time.Second)
+	set(&o.MaxAge, 30*time.Minute)
+	if o.Max <= 0 {
+		o.Max = 10_000
+	}
+	return o
+}
+
+// How long a client waits before it comes back: after a cut, and after a shutdown, when all come at once.
+const (
+	retryAfterCut      = 2 * time.Second
+	retryAfterShutdown = 5 * time.Second
+)
+
+var streamNumber atomic.Uint64
+
+// GetStream is the stream of changes. See openapi.yaml for the events.
+func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.GetStreamParams) {
+	if isHead(r) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return
+	}
+	scope := view.Scope{Kinds: params.Kinds, Namespace: params.Namespace}
+	reader, reset, err := s.position(r.Header.Get("Last-Event-ID"), params.Since)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		s.metrics.rejected.Inc()
+		s.fail(w, r, api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams)))
+		return
+	}
+	if s.closing.Err() != nil {
+		s.fail(w, r, api.Errorf(api.ErrorCodeUnavailable, "the server is shutting down; try again in a few seconds"))
+		return
+	}
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
+
+	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
+	stalled := serveEvents(s.sse, strconv.FormatUint(streamNumber.Add(1), 36), s.stream.WriteDeadline, w, r, func(c *connection) { p.run(c, reset) })
+	if stalled {
+		p.ended = "stalled"
+	}
+	s.metrics.ended.WithLabelValues(p.ended).Inc()
+}
+
+// position is where a client's stream begins, and why it has to start over, if it has. The header wins over the query: an
+// EventSource that comes back sends both, and its URL is as old as the page.
+func (s *Server) position(lastEventID, since string) (reader view.Reader, reset api.ResetEventReason, err error) {
+	from := since
+	if lastEventID != "" {
+		from = lastEventID
+	}
+	if from != "" {
+		cursor, err := api.ParseCursor(from)
+		if err == nil {
+			reader, err = s.view.Resume(cursor)
+		} else {
+			// Only the header gets here with garbage, the query was validated. A browser would never come back after a 400.
+			err = &view.ResetError{Reason: api.ResetEventReasonUnknownEpoch}
+		}
+		var impossible *view.ResetError
+		if !errors.As(err, &impossible) {
+			return reader, "", err
+		}
+		reset = impossible.Reason
+	} else {
+		reset = api.ResetEventReasonStart
+	}
+	reader, err = s.view.Snapshot()
+	return reader, reset, err
+}
+
+// pump brings one client up to date, again and again.
+type pump struct {
+	server    *Server
+	scope     view.Scope
+	scopeName string
+	reader    view.Reader
+	ended     string
+}
+
+func (p *pump) run(c *connection, reset api.ResetEventReason) {
+	s := p.server
+	first := retryAfterCut
+	if reset != "" {
+		s.metrics.resets.WithLabelValues(string(reset)).Inc()
+		if !c.sendJSON("reset", nil, api.ResetEvent{Reason: reset}, first) {
+			return
+		}
+	}
+	bookmark := time.NewTicker(s.stream.Bookmark)
+	defer bookmark.Stop()
+	age := time.NewTimer(time.Duration((0.8 + 0.2*rand.Float64()) * float64(s.stream.MaxAge))) //nolint:gosec // jitter, not a secret
+	defer age.Stop()
+	for {
+		beat := s.pulse.wait()
+		if !p.catchUp(c) {
+			return
+		}
+		select {
+		case <-beat:
+		case now := <-bookmark.C:
+			if !p.catchUp(c) || !p.bookmark(c, now) {
+				return
+			}
+		case <-age.C:
+			p.bye(c, api.ByeEventReasonMaxAge, 0)
+			return
+		case <-s.closing.Done():
+			p.bye(c, api.ByeEventReasonShutdown, retryAfterShutdown)
+			return
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUp sends everything that the client does not have. False when the connection is over.
+func (p *pump) catchUp(c *connection) bool {
+	s := p.server
+	for {
+		frame, shared, err := s.frames.after(p.reader, p.scope, p.scopeName)
+		if err != nil {
+			if !p.startOver(c, err) {
+				return false
+			}
+			continue
+		}
+		p.reader = frame.next
+		if frame.data != nil {
+			s.metrics.frames.Inc()
+			s.metrics.frameBytes.Add(float64(len(frame.data)))
+			if shared {
+				s.metrics.framesShared.Inc()
+			}
+			if !c.send("changes", p.id(), frame.data) {
+				return false
+			}
+		}
+		if frame.states != nil && !c.sendJSON("synced", p.id(), api.SyncedEvent{Kinds: stateMap(frame.states)}, 0) {
+			return false
+		}
+		if !frame.more {
+			return true
+		}
+		if s.closing.Err() != nil {
+			return true
+		}
+	}
+}
+
+// startOver tells a client that its cursor is of no use any more, and begins its snapshot.
+func (p *pump) startOver(c *connection, err error) bool {
+	var reset *view.ResetError
+	if !errors.As(err, &reset) {
+		return false
+	}
+	if p.reader, err = p.server.view.Snapshot(); err != nil {
+		return false
+	}
+	p.server.metrics.resets.WithLabelValues(string(reset.Reason)).Inc()
+	return c.sendJSON("reset", nil, api.ResetEvent{Reason: reset.Reason}, 0)
+}
+
+// id is the cursor of what the client holds; empty while it holds a part of a snapshot, which nobody can resume.
+func (p *pump) id() []byte {
+	if p.reader.Snapshotting() {
+		return nil
+	}
+	return p.reader.Cursor.Append(make([]byte, 0, 32))
+}
+
+func (p *pump) bookmark(c *connection, now time.Time) bool {
+	return c.sendJSON("bookmark", p.id(), api.BookmarkEvent{Cursor: p.reader.Cursor.String(), Time: now.UTC()}, 0)
+}
+
+// bye ends a stream that works, and says when to come back: later, and not all at once, after a shutdown.
+func (p *pump) bye(c *connection, reason api.ByeEventReason, spread time.Duration) {
+	retry := time.Second + time.Duration(rand.Float64()*float64(spread)) //nolint:gosec // jitter, not a secret
+	p.ended = string(reason)
+	if c.sendJSON("bye", p.id(), api.ByeEvent{Reason: reason, RetryMs: int(retry.Milliseconds())}, retry) {
+		c.drain()
+	}
+}
+
+func stateMap(states map[api.Kind]api.KindState) map[string]api.KindState {
+	m := make(map[string]api.KindState, len(states))
+	for k, v := range states {
+		m[string(k)] = v
+	}
+	return m
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
