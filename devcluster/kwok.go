@@ -20,6 +20,10 @@ func runKWOK(args []string) int {
 	// KWOK reads its configuration files before it parses flags with cobra, and
 	// it reads the process's arguments to find them.
 	os.Args = append(os.Args[:1], args...)
+	// The Kubernetes components that are linked in have put flags into the global
+	// set, which cobra adds to every command; their --version is not a bool, and
+	// KWOK's is.
+	pflag.CommandLine = pflag.NewFlagSet(kwokName, pflag.ExitOnError)
 	if err := fillTypeCache(); err != nil {
 		fmt.Fprintln(os.Stderr, "kwok:", err)
 		return 1
