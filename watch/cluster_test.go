@@ -1,0 +1,239 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubefoundry/kubefoundry/runtimes"
+	"github.com/kubefoundry/kubefoundry/runtimes/dynamo"
+	"github.com/kubefoundry/kubefoundry/runtimes/kaito"
+	"github.com/kubefoundry/kubefoundry/runtimes/kuberay"
+)
+
+// testCluster is one control plane for all tests of the package.
+var testCluster *cluster
+
+type cluster struct {
+	config  *rest.Config
+	kube    kubernetes.Interface
+	dynamic dynamic.Interface
+}
+
+func (c *cluster) start() (stop func(), err error) {
+	if c.config, err = clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG")); err != nil {
+		return nil, err
+	}
+	c.config.QPS = -1
+	if c.kube, err = kubernetes.NewForConfig(c.config); err != nil {
+		return nil, err
+	}
+	if c.dynamic, err = dynamic.NewForConfig(c.config); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"workspaces.kaito.sh", "rayservices.ray.io", "dynamographdeployments.nvidia.com"} {
+		if err = c.install(context.Background(), name); err != nil {
+			return nil, err
+		}
+	}
+	return func() {}, nil
+}
+
+var (
+	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	workspaces  = schema.GroupVersionResource{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces"}
+)
+
+// install creates a CustomResourceDefinition and waits until it is served.
+func (c *cluster) install(ctx context.Context, name string) error {
+	raw, err := os.ReadFile(filepath.Join("..", "devcluster", "crds", "schema", name+".yaml"))
+	if err != nil {
+		return err
+	}
+	var crd unstructured.Unstructured
+	if err := yaml.Unmarshal(raw, &crd.Object); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for range 100 {
+		if _, err = c.dynamic.Resource(definitions).Create(ctx, &crd, metav1.CreateOptions{}); err == nil || apierrors.IsAlreadyExists(err) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	for range 200 {
+		got, err := c.dynamic.Resource(definitions).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		conditions, _, _ := unstructured.NestedSlice(got.Object, "status", "conditions")
+		for _, condition := range conditions {
+			if m, ok := condition.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" && got.GetDeletionTimestamp() == nil {
+				return nil
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return errors.New(name + " is not served")
+}
+
+func needCluster(t *testing.T) *cluster {
+	t.Helper()
+	if testCluster == nil {
+		t.Skip("needs a cluster")
+	}
+	return testCluster
+}
+
+// namespace makes a namespace for one test.
+func (c *cluster) namespace(t *testing.T) string {
+	t.Helper()
+	ns, err := c.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "watch-"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		zero := int64(0)
+		now := metav1.DeleteOptions{GracePeriodSeconds: &zero}
+		_ = c.kube.CoreV1().Pods(ns.Name).DeleteCollection(ctx, now, metav1.ListOptions{})
+		_ = c.dynamic.Resource(workspaces).Namespace(ns.Name).DeleteCollection(ctx, now, metav1.ListOptions{})
+		_ = c.kube.CoreV1().Namespaces().Delete(ctx, ns.Name, now)
+	})
+	return ns.Name
+}
+
+func allRuntimes() []runtimes.Runtime {
+	return []runtimes.Runtime{dynamo.New(), kuberay.New(), kaito.New()}
+}
+
+// watcher runs a Watcher until the test ends or the returned function is called, which waits for its end.
+func (c *cluster) watcher(t *testing.T, change func(*Options)) (*recorder, func()) {
+	t.Helper()
+	r := newRecorder()
+	options := Options{Config: c.config, Runtimes: allRuntimes(), Publisher: r, Logger: zaptest.NewLogger(t)}
+	if change != nil {
+		change(&options)
+	}
+	w, err := New(options)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	stopped := false
+	stop := func() {
+		cancel()
+		if stopped {
+			return
+		}
+		stopped = true
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(5 * time.Second):
+			require.Fail(t, "Run does not return")
+		}
+	}
+	t.Cleanup(stop)
+	return r, stop
+}
+
+// workspace creates a KAITO workspace.
+func (c *cluster) workspace(t *testing.T, namespace, name string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
+		"metadata": map[string]any{"name": name, "namespace": namespace},
+		"resource": map[string]any{
+			"count":         int64(1),
+			"labelSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/os": "linux"}},
+		},
+		"inference": map[string]any{"preset": map[string]any{"name": "phi-4-mini-instruct"}},
+	}}
+	out, err := c.dynamic.Resource(workspaces).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return out
+}
+
+func (c *cluster) patchWorkspace(t *testing.T, namespace, name, patch string, subresources ...string) {
+	t.Helper()
+	_, err := c.dynamic.Resource(workspaces).Namespace(namespace).
+		Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...)
+	require.NoError(t, err)
+}
+
+// pod creates a pod on a node, or on none where that is empty.
+func (c *cluster) pod(t *testing.T, namespace, name, node string, gpus int, labels map[string]string) {
+	t.Helper()
+	grace := int64(0)
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: labels},
+		Spec: corev1.PodSpec{
+			NodeName: node, TerminationGracePeriodSeconds: &grace, SchedulerName: "nobody",
+			Containers: []corev1.Container{{Name: "model", Image: "registry.example/model:1"}},
+		},
+	}
+	if gpus > 0 {
+		p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"nvidia.com/gpu": *resource.NewQuantity(int64(gpus), resource.DecimalSI)}
+	}
+	c.eventuallyCreatesPod(t, p)
+}
+
+// eventuallyCreatesPod waits for the namespace's ServiceAccount, without which the API server takes no pods.
+func (c *cluster) eventuallyCreatesPod(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	var err error
+	for range 200 {
+		if _, err = c.kube.CoreV1().Pods(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	require.NoError(t, err)
+}
+
+func (c *cluster) patchPod(t *testing.T, namespace, name, patch string, subresources ...string) {
+	t.Helper()
+	_, err := c.kube.CoreV1().Pods(namespace).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...)
+	require.NoError(t, err)
+}
+
+func (c *cluster) deletePod(t *testing.T, namespace, name string) {
+	t.Helper()
+	zero := int64(0)
+	require.NoError(t, c.kube.CoreV1().Pods(namespace).Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: &zero}))
+}
+
+// node creates a ready node with GPUs for one test.
+func (c *cluster) node(t *testing.T, name string, gpus int) {
+	t.Helper()
+	nodes := c.kube.CoreV1().Nodes()
+	_, err := nodes.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: map[string]string{"agentpool": "gpus", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+	}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = nodes.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
+	status := fmt.Sprintf(`{"status":{"allocatable":{"nvidia.com/gpu":"%[1]d","pods":"110"},"capacity":{"nvidia.com/gpu":"%[1]d","pods":"110"},`+
+		`"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady"}]}}`, gpus)
+	_, err = nodes.Patch(t.Context(), name, types.MergePatchType, []byte(status), metav1.PatchOptions{}, "status")
+	require.NoError(t, err)
+	_, err = nodes.Patch(t.Context(), name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
