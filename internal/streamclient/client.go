@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -111,9 +112,7 @@ func (c *Client) request(ctx context.Context, cursor string) (*http.Request, err
 	if err != nil {
 		return nil, fmt.Errorf("the stream's address: %w", err)
 	}
-	for name, values := range c.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, c.Header)
 	request.Header.Set("Accept", "text/event-stream")
 	request.Header.Set("Cache-Control", "no-cache")
 	// net/http would ask for gzip, behind which a proxy may hold events back.
