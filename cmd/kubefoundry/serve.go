@@ -1,16 +1,163 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubefoundry/kubefoundry/bus"
+	"github.com/kubefoundry/kubefoundry/httpapi"
+	"github.com/kubefoundry/kubefoundry/view"
 )
 
+// serveOptions are the flags of serve.
+type serveOptions struct {
+	listen              string
+	kubeconfig, context string
+	namespaces          []string
+	namespace           string
+	logLevel            string
+	bus                 bus.Config
+	retention           time.Duration
+	leaderElect         bool
+	maxStreams          int
+}
+
+func (o *serveOptions) bind(flags *pflag.FlagSet) {
+	flags.String("config", "", "file with settings: YAML, named as these flags")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:3001", "address to listen on")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; KUBECONFIG, ~/.kube/config or the pod's ServiceAccount when left out")
+	flags.StringVar(&o.context, "context", "", "context of the kubeconfig; the current one when left out")
+	flags.StringSliceVar(&o.namespaces, "namespaces", nil, "watch only these namespaces, separated by commas; all when left out")
+	flags.StringVar(&o.namespace, "namespace", "", "namespace of KubeFoundry's own objects; the pod's, or kubefoundry-system, when left out")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&o.bus.URL, "nats-url", "", "external NATS, as in nats://host:4222; a NATS server inside this process when left out")
+	flags.StringVar(&o.bus.CredentialsFile, "nats-credentials", "", "NATS credentials file (external NATS)")
+	flags.StringVar(&o.bus.CAFile, "nats-ca", "", "CA certificates of the NATS server, PEM (external NATS)")
+	flags.StringVar(&o.bus.CertificateFile, "nats-certificate", "", "client certificate, PEM (external NATS)")
+	flags.StringVar(&o.bus.KeyFile, "nats-key", "", "key of the client certificate, PEM (external NATS)")
+	flags.StringVar(&o.bus.Bucket, "nats-bucket", "kubefoundry", "name of the KeyValue bucket")
+	flags.IntVar(&o.bus.Replicas, "nats-replicas", 1, "replicas of the bucket (external NATS cluster)")
+	flags.StringVar(&o.bus.StoreDir, "nats-store-dir", "", "keep the bus on disk, in this directory; in memory when left out")
+	flags.DurationVar(&o.retention, "tombstone-retention", 10*time.Minute, "how long a client may be away and still be told only what changed")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "with an external NATS: publish only while holding the Lease kubefoundry in --namespace")
+	flags.IntVar(&o.maxStreams, "max-streams", 10_000, "streams open at once, at most")
+}
+
 func newServeCommand() *cobra.Command {
-	return &cobra.Command{
+	var o serveOptions
+	command := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the API",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return errors.New("serve is not in this build") },
+		Short: "Watch the cluster and serve the API",
+		Long: `Watch the cluster and serve the API.
+
+Every flag can also be given as a variable of the environment (--nats-url as KUBEFOUNDRY_NATS_URL) or as a setting in the
+file that --config names. A flag wins over the environment, the environment over the file.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := fromEnvironmentAndFile(c); err != nil {
+				return err
+			}
+			return o.run(c.Context())
+		},
 	}
+	o.bind(command.Flags())
+	return command
+}
+
+// How long a shutdown may take: streams are told, then requests may end, then everything else stops.
+const shutdownTime = 10 * time.Second
+
+func (o *serveOptions) run(ctx context.Context) error {
+	log, err := newLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }()
+	config, clusterName, err := clusterAccess(o.kubeconfig, o.context)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", o.listen, err)
+	}
+	defer listener.Close()
+	log.Info("starting", zap.String("version", buildVersion().Version), zap.String("cluster", clusterName), zap.String("api-server", config.Host))
+	if !isLoopback(listener.Addr()) {
+		log.Warn("requests are not authenticated: everybody who can reach this address can read what this server's kubeconfig can",
+			zap.Stringer("listen", listener.Addr()))
+	}
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.bus.TombstoneTTL = 2 * o.retention // the view may hold a reader to half of what the bucket remembers
+	o.bus.Source = "/kubefoundry/" + clusterName
+	// Everything below outlives the signal, and ends in order when serving is over.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	b, err := bus.Open(ctx, o.bus, log.Named("bus"), registry)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	documents := view.New(view.Options{Retention: o.retention})
+	server, err := httpapi.New(httpapi.Options{
+		View: documents, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
+		Logger: log.Named("http"), Registry: registry, Stream: httpapi.StreamOptions{Max: o.maxStreams},
+	})
+	if err != nil {
+		return err
+	}
+
+	group, failed := errgroup.WithContext(background)
+	group.Go(func() error { return b.Follow(failed, documents) })
+	p := publishing{bus: b, config: config, namespaces: o.namespaces, log: log, registry: registry}
+	group.Go(func() error {
+		if o.bus.URL != "" && o.leaderElect {
+			return p.elected(failed, ownNamespace(o.namespace))
+		}
+		return p.run(failed)
+	})
+	web := httpapi.HTTPServer(server.Handler(), log.Named("http"))
+	group.Go(func() error {
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("http: %w", err)
+		}
+		return nil
+	})
+	log.Info("listening", zap.String("url", "http://"+listener.Addr().String()))
+
+	select {
+	case <-ctx.Done():
+		log.Info("shutting down")
+	case <-failed.Done():
+	}
+	// Streams first: http.Server.Shutdown waits for them, and would tell them nothing. Then the sources, then the bus.
+	server.Close()
+	bound, cancel := context.WithTimeout(background, shutdownTime)
+	defer cancel()
+	if err := web.Shutdown(bound); err != nil {
+		_ = web.Close()
+	}
+	stop()
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+	"k8s.io/klog/v2"
+)
+
+// newLogger logs to standard error: lines for a person on a terminal, JSON elsewhere. client-go's own log goes the same way.
+func newLogger(level string) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	config := zap.NewProductionConfig()
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		config = zap.NewDevelopmentConfig()
+		config.EncoderConfig.EncodeLevel = zapcore.CapitalColorLevelEncoder
+		config.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		config.Development = false
+	}
+	config.Level = zap.NewAtomicLevelAt(l)
+	config.DisableStacktrace = true
+	config.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	log, err := config.Build()
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	klog.SetLogger(zapr.NewLogger(log.Named("kubernetes").WithOptions(zap.IncreaseLevel(max(l, zapcore.WarnLevel)))))
+	return log, nil
+}
