@@ -56,9 +56,10 @@ func Steady(message string) string {
 	if len(message) <= maxMessage {
 		return message
 	}
-	cut := maxMessage
+	const mark = "…"
+	cut := maxMessage - len(mark)
 	for cut > 0 && !utf8.RuneStart(message[cut]) {
 		cut--
 	}
-	return message[:cut] + "…"
+	return message[:cut] + mark
 }

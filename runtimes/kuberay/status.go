@@ -113,11 +113,15 @@ func (s *status) slowApps() []api.Reason {
 }
 
 func (a application) reason() api.Reason {
+	status := a.status
+	if status == "" {
+		status = "NOT_STARTED"
+	}
 	message := "application " + a.name
 	if a.message != "" {
 		message += ": " + a.message
 	}
-	return api.Reason{Reason: a.status, Message: runtimes.Steady(message)}
+	return api.Reason{Reason: status, Message: runtimes.Steady(message)}
 }
 
 // failed tells whether an application could not be deployed. One that is UNHEALTHY may recover by itself.
