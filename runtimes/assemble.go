@@ -52,9 +52,9 @@ func Assemble(rt Runtime, p Projection, pods []*corev1.Pod, events []*corev1.Eve
 
 	refine(&d, states, current, &reasons)
 	d.Reasons = reasons.sorted()
-	// The operator's words stand, unless the pods know better why it fails.
-	if len(d.Reasons) > 0 && d.Phase != api.PhaseTerminating {
-		if worse := d.Phase == api.PhaseFailed && p.Deployment.Phase != api.PhaseFailed; worse || d.Message == "" {
+	// The operator's words stand, unless the cause is known: most say no more than that they wait.
+	if len(d.Reasons) > 0 && d.Phase != api.PhaseTerminating && p.Deployment.Phase != api.PhaseFailed {
+		if d.Message == "" || reasons.explained() {
 			d.Message = d.Reasons[0].Message
 		}
 	}

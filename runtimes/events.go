@@ -33,7 +33,7 @@ func eventsOf(events []*corev1.Event, pods []podState, d *api.Deployment) (byPod
 				byPod[about.Name] = append(byPod[about.Name], event)
 			}
 		case d.Resource.Kind:
-			if sameUID(string(about.UID), d.Resource.Uid) {
+			if about.Name == d.Name && sameUID(string(about.UID), d.Resource.Uid) {
 				others = append(others, event)
 			}
 		default:

@@ -39,10 +39,14 @@ func refine(d *api.Deployment, states []podState, current []currentPod, reasons 
 			scheduled++
 		}
 	}
-	if ready > 0 || d.Replicas.Desired == 0 {
+	if d.Replicas.Desired == 0 {
 		return
 	}
 	switch {
+	case ready > 0:
+		if d.Phase == api.PhasePending {
+			d.Phase = api.PhaseDeploying
+		}
 	case anyFatal(states):
 		d.Phase = api.PhaseFailed
 	case scheduled == 0 && unscheduled > 0:

@@ -37,6 +37,7 @@ type reasonList struct {
 type reasonEntry struct {
 	reason api.Reason
 	rank   rank
+	order  int // among those of one rank: operators name the nearest cause first
 	pods   map[string]struct{}
 }
 
@@ -44,10 +45,16 @@ type reasonKey struct{ reason, message string }
 
 // add notes a reason; pod is empty where it is of no pod.
 func (l *reasonList) add(rank rank, reason api.Reason, pod string) {
+	l.addInOrder(rank, 0, reason, pod)
+}
+
+func (l *reasonList) addInOrder(rank rank, order int, reason api.Reason, pod string) {
 	key := reasonKey{reason.Reason, reason.Message}
 	if reason.Reason == reasonFailedScheduling {
 		// Pods that are tried at different times see other numbers of nodes; the first one's words stand for all.
-		key.message, _, _ = strings.Cut(reason.Message, " on ")
+		if end := strings.LastIndex(reason.Message, " on "); end > 0 {
+			key.message = reason.Message[:end]
+		}
 	}
 	if l.index == nil {
 		l.index = make(map[reasonKey]int, 4)
@@ -56,7 +63,7 @@ func (l *reasonList) add(rank rank, reason api.Reason, pod string) {
 	if !ok {
 		at = len(l.entries)
 		l.index[key] = at
-		l.entries = append(l.entries, reasonEntry{reason: reason, rank: rank})
+		l.entries = append(l.entries, reasonEntry{reason: reason, rank: rank, order: order})
 	}
 	entry := &l.entries[at]
 	entry.rank = min(entry.rank, rank)
@@ -79,11 +86,22 @@ func (l *reasonList) has(name string) bool {
 	return false
 }
 
+// explained tells whether something better is known than that the operator waits: what the pods say, or why they cannot be
+// made.
+func (l *reasonList) explained() bool {
+	for i := range l.entries {
+		if l.entries[i].rank < rankOther {
+			return true
+		}
+	}
+	return false
+}
+
 // sorted returns the reasons, most important first. Never nil.
 func (l *reasonList) sorted() []api.Reason {
 	slices.SortStableFunc(l.entries, func(a, b reasonEntry) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.reason.Reason, b.reason.Reason),
-			cmp.Compare(a.reason.Message, b.reason.Message))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.order, b.order),
+			cmp.Compare(a.reason.Reason, b.reason.Reason), cmp.Compare(a.reason.Message, b.reason.Message))
 	})
 	reasons := make([]api.Reason, 0, min(len(l.entries), maxReasons))
 	for i := range l.entries[:min(len(l.entries), maxReasons)] {
@@ -185,15 +203,18 @@ var sameAs = map[string]string{
 
 // addOperator adds what the operator gives as reasons, but for those that the pods have told better.
 func (l *reasonList) addOperator(reasons []api.Reason, failed bool) {
-	for _, reason := range reasons {
+	for i, reason := range reasons {
 		if l.has(reason.Reason) || l.has(sameAs[reason.Reason]) {
 			continue
+		}
+		if kind, ok := quota(reason.Message); ok {
+			reason.ResourceType, reason.IsResourceConstraint = kind, true
 		}
 		rank := rankOf(reason)
 		if failed {
 			rank = rankFailed
 		}
-		l.add(rank, reason, "")
+		l.addInOrder(rank, i+1, reason, "")
 	}
 }
 

@@ -24,8 +24,8 @@ func SchedulingReasons(message string) []api.Reason {
 		return []api.Reason{schedulingReason(Steady(message), message)}
 	}
 	nodes, rest := match[1], match[2]
-	if before, _, ok := strings.Cut(rest, "preemption:"); ok {
-		rest = before
+	for _, end := range []string{"preemption:", ". no new claims to deallocate", ". not found"} {
+		rest, _, _ = strings.Cut(rest, end)
 	}
 	var reasons []api.Reason
 	for _, cause := range splitCauses(strings.TrimRight(rest, ". \n")) {

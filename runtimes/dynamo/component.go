@@ -26,14 +26,16 @@ func readComponents(obj map[string]any) []component {
 	spec := field.Map(obj, "spec")
 	var components []component
 	for _, m := range field.Maps(spec, "components") {
-		components = append(components, betaComponent(spec, m))
+		if field.Text(m, "name") != "" {
+			components = append(components, betaComponent(spec, m))
+		}
 	}
 	services := field.Map(spec, "services")
 	if services == nil && components == nil {
 		services = legacyServices(spec)
 	}
 	for name := range services {
-		if m := field.Map(services, name); m != nil {
+		if m := field.Map(services, name); m != nil && name != "" {
 			components = append(components, alphaComponent(spec, name, m))
 		}
 	}
