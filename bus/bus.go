@@ -123,13 +123,12 @@ func (b *Bus) Close() {
 	}
 }
 
-// sleep waits for d, for ctx, or for a value on early.
-func sleep[T any](ctx context.Context, d time.Duration, early <-chan T) {
+// sleep waits for d or for ctx.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-early:
 	case <-timer.C:
 	}
 }

@@ -1,8 +1,10 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -69,6 +71,44 @@ func (b *Bus) connect(name string) (link, error) {
 		return link{}, fmt.Errorf("JetStream context: %w", err)
 	}
 	return link{nc: nc, js: js}, nil
+}
+
+var errDisconnected = errors.New("disconnected")
+
+// connected waits until nc is connected and calls do with a context that ends when that connection does, for a request
+// that was lost with its connection would otherwise be waited for until it times out.
+func connected(ctx context.Context, nc *nats.Conn, do func(context.Context) error) error {
+	gained := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(gained)
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	defer nc.RemoveStatusListener(lost)
+	for !nc.IsConnected() {
+		if nc.IsClosed() {
+			return errClosed
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-gained:
+		case <-lost: // from before: what matters is what comes once it is connected
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-lost:
+			cancel(errDisconnected)
+		}
+	})
+	defer watcher.Wait()
+	defer cancel(nil)
+	err := do(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, errDisconnected) {
+		return cause
+	}
+	return err
 }
 
 // isRefusal tells whether the server will refuse this very message however often it is sent.

@@ -15,10 +15,9 @@ import (
 
 // Why a follower gives up a watch and looks where the bucket stands. All but the last two are everyday life.
 var (
-	errReconnected = errors.New("reconnected")
-	errReplaced    = errors.New("bucket is another one")
-	errStalled     = errors.New("bucket went on without the watch")
-	errHorizon     = errors.New("too far behind")
+	errReplaced = errors.New("bucket is another one")
+	errStalled  = errors.New("bucket went on without the watch")
+	errHorizon  = errors.New("too far behind")
 )
 
 // follower keeps one sink equal to the bucket. NATS signals neither that a bucket was replaced nor that a watch ended
@@ -40,20 +39,18 @@ type follower struct {
 
 // run watches, over and over, until ctx ends.
 func (f *follower) run(ctx context.Context) error {
-	connected := f.nc.StatusChanged(nats.CONNECTED)
-	defer f.nc.RemoveStatusListener(connected)
 	defer f.probers.Wait()
 	const shortest, longest = 20 * time.Millisecond, time.Second
 	pause := shortest
 	f.patience = f.config.tuning.followerPoll
-	for ctx.Err() == nil {
-		if f.nc.IsClosed() {
-			return errClosed
-		}
+	for {
 		began := f.progress
-		err := f.watch(ctx, connected)
+		err := f.attempt(ctx)
 		if ctx.Err() != nil {
-			break
+			return nil
+		}
+		if errors.Is(err, errClosed) {
+			return err
 		}
 		f.metrics.rewatches.WithLabelValues(reason(err)).Inc()
 		f.log.Debug("watch ended", zap.Error(err))
@@ -64,15 +61,23 @@ func (f *follower) run(ctx context.Context) error {
 			pause = shortest
 			f.patience = f.config.tuning.followerPoll
 		}
-		sleep(ctx, pause, connected)
+		sleep(ctx, pause)
 	}
-	return nil
+}
+
+// attempt watches for as long as the connection lasts: nothing that was lost with it is missing in a watch that begins on
+// the next one.
+func (f *follower) attempt(ctx context.Context) error {
+	if f.config.tuning.withoutRewatch {
+		return f.watch(ctx)
+	}
+	return connected(ctx, f.nc, f.watch)
 }
 
 // reason is err as a label.
 func reason(err error) string {
 	for label, is := range map[string]error{
-		"reconnected": errReconnected, "replaced": errReplaced, "stalled": errStalled, "horizon": errHorizon,
+		"disconnected": errDisconnected, "replaced": errReplaced, "stalled": errStalled, "horizon": errHorizon,
 		"closed": errWatchClosed, "no bucket": jetstream.ErrBucketNotFound,
 	} {
 		if errors.Is(err, is) {
@@ -83,7 +88,7 @@ func reason(err error) string {
 }
 
 // watch follows the bucket through one watch of it.
-func (f *follower) watch(ctx context.Context, connected <-chan nats.Status) error {
+func (f *follower) watch(ctx context.Context) error {
 	bound := f.config.tuning.request
 	now := time.Now()
 	o, err := f.bucket.open(ctx)
@@ -118,7 +123,7 @@ func (f *follower) watch(ctx context.Context, connected <-chan nats.Status) erro
 	s := &session{follower: f, opened: o, watch: w, probes: make(chan probe, 1), moved: time.Now()}
 	s.timer = time.NewTimer(f.config.tuning.followerPoll)
 	defer s.timer.Stop()
-	return s.run(ctx, connected)
+	return s.run(ctx)
 }
 
 // entries takes what the watch delivered: first, and all that wait behind it, so that the sink is locked once for all of

@@ -29,7 +29,7 @@ type model struct {
 	seen     map[string]bool
 	required []api.Key // must be in every epoch when it is completed
 	stall    chan struct{}
-	onApply  func([]api.Entry)
+	onEntry  func(api.Entry) // called with mu held
 }
 
 func newModel() *model { return &model{seen: map[string]bool{}} }
@@ -62,9 +62,9 @@ func (m *model) Apply(epoch string, entries []api.Entry, complete bool) {
 		}
 		m.revision = e.Revision
 		m.entries[e.Key] = e
-	}
-	if m.onApply != nil {
-		m.onApply(entries)
+		if m.onEntry != nil {
+			m.onEntry(e)
+		}
 	}
 	if complete && !m.complete {
 		m.complete = true

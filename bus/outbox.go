@@ -99,7 +99,7 @@ func (p *Publisher) sendEvents(ctx context.Context) {
 			}
 			exists = false
 			log.Warn("events not sent, will try again", zap.Int("events", len(batch)), zap.Error(err))
-			sleep[struct{}](ctx, pause, nil)
+			sleep(ctx, pause)
 			pause = min(2*pause, 2*time.Second)
 		}
 	}

@@ -78,64 +78,58 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer events.Wait()
 	defer cancel()
 
-	connected := p.nc.StatusChanged(nats.CONNECTED)
-	defer p.nc.RemoveStatusListener(connected)
 	const shortest, longest = 20 * time.Millisecond, 2 * time.Second
 	pause := shortest
 	why := "start"
-	for ctx.Err() == nil {
-		if p.nc.IsClosed() {
-			return errClosed
-		}
-		filled, err := p.term(ctx, connected, why)
+	for {
+		filled := false
+		err := connected(ctx, p.nc, func(ctx context.Context) (err error) {
+			filled, err = p.term(ctx, why)
+			return err
+		})
 		if ctx.Err() != nil {
-			break
+			return nil
+		}
+		if errors.Is(err, errClosed) {
+			return err
 		}
 		why = failure(err)
 		p.log.Warn("publishing interrupted", zap.Error(err))
 		if filled {
 			pause = shortest
 		}
-		sleep(ctx, pause, connected)
+		sleep(ctx, pause)
 		pause = min(2*pause, longest)
 	}
-	return nil
 }
 
 // Why a publisher compares the bucket anew with what it should hold.
 var (
 	errForeignWrite = errors.New("somebody else wrote to the bucket")
-	errUnanswered   = errors.New("not acknowledged")
 )
 
 // failure is err as a label.
 func failure(err error) string {
 	switch {
-	case errors.Is(err, errReconnected):
-		return "reconnected"
 	case errors.Is(err, errReplaced):
 		return "replaced"
 	case errors.Is(err, errForeignWrite) || isWrongSequence(err):
 		return "foreign write"
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return "no stream"
-	case errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrDisconnected):
+	case errors.Is(err, errDisconnected) || errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrDisconnected):
 		return "disconnected"
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrAsyncPublishTimeout) || errors.Is(err, errUnanswered):
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrAsyncPublishTimeout):
 		return "timeout"
 	}
 	return "error"
 }
 
 // term is one stretch of publishing to one bucket, from a comparison of all to the first failure.
-func (p *Publisher) term(ctx context.Context, connected <-chan nats.Status, why string) (filled bool, err error) {
+func (p *Publisher) term(ctx context.Context, why string) (filled bool, err error) {
 	o, err := p.bucket.ensure(ctx)
 	if err != nil {
 		return false, err
-	}
-	// A message on its way from before would be taken for somebody else's; a reconnection before now is of no interest.
-	for len(connected) > 0 {
-		<-connected
 	}
 	held := map[api.Key][]byte{}
 	if o.messages > 0 {
@@ -149,10 +143,11 @@ func (p *Publisher) term(ctx context.Context, connected <-chan nats.Status, why 
 	}
 	puts, purges := p.desired.refill(held)
 	p.metrics.refills.WithLabelValues(why).Inc()
+	p.metrics.purges.Add(float64(purges))
 	p.log.Info("filling the bucket", zap.String("epoch", epochOf(o.created)), zap.String("reason", why),
 		zap.Int("held", len(held)), zap.Int("puts", puts), zap.Int("purges", purges))
 	w := &writer{Publisher: p, opened: o, sequence: o.last}
-	err = w.run(ctx, connected)
+	err = w.run(ctx)
 	return w.filled, err
 }
 

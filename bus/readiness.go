@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 )
 
@@ -34,18 +33,12 @@ type probe struct {
 // gatePace is how often a session probes when only the readiness of its epoch is missing.
 const gatePace = 5 * time.Millisecond
 
-func (s *session) run(ctx context.Context, connected <-chan nats.Status) error {
+func (s *session) run(ctx context.Context) error {
 	updates := s.watch.Updates()
-	if s.config.tuning.withoutRewatch {
-		connected = nil
-	}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-connected:
-			// Nothing that was lost with the connection is missing in a watch from here on.
-			return errReconnected
+			return ctx.Err()
 		case entry, ok := <-updates:
 			now := time.Now()
 			switch {
@@ -80,9 +73,10 @@ func (s *session) run(ctx context.Context, connected <-chan nats.Status) error {
 			if err := s.judge(p, len(updates)); err != nil {
 				return err
 			}
-			if !s.progress.complete && s.progress.filled && !s.done.IsZero() {
+			switch {
+			case !s.progress.complete && s.progress.filled && !s.done.IsZero():
 				s.timer.Reset(gatePace)
-			} else {
+			case !s.progress.complete || !s.config.tuning.withoutRewatch:
 				s.timer.Reset(s.config.tuning.followerPoll)
 			}
 		}

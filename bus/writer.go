@@ -21,7 +21,7 @@ type writer struct {
 	*Publisher
 	opened
 
-	sequence uint64   // of the newest message that was acknowledged
+	sequence uint64   // of the newest message in the bucket, if nobody else writes
 	ahead    []*task  // to be done before the next of the queue
 	blocked  *task    // waits until all sent is acknowledged
 	flying   []flight // sent, not acknowledged
@@ -33,7 +33,7 @@ type flight struct {
 	future jetstream.PubAckFuture
 }
 
-func (w *writer) run(ctx context.Context, connected <-chan nats.Status) error {
+func (w *writer) run(ctx context.Context) error {
 	poll := time.NewTicker(w.config.tuning.publisherPoll)
 	defer poll.Stop()
 	heartbeat := time.NewTicker(w.config.tuning.heartbeat)
@@ -50,10 +50,10 @@ func (w *writer) run(ctx context.Context, connected <-chan nats.Status) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-connected:
-			return errReconnected
 		case ack := <-acknowledged:
-			w.landed(ack)
+			if err := w.landed(ack); err != nil {
+				return err
+			}
 		case err := <-failed:
 			if err := w.crashed(err); err != nil {
 				return err
@@ -131,16 +131,18 @@ func (w *writer) publish(t *task) error {
 	return nil
 }
 
-// landed notes the acknowledgement of the first message that flies.
-func (w *writer) landed(ack *jetstream.PubAck) {
+// landed notes the acknowledgement of the first message that flies. Its sequence follows on that of the one before, unless
+// somebody else wrote in between.
+func (w *writer) landed(ack *jetstream.PubAck) error {
 	t := w.pop()
-	w.sequence = max(w.sequence, ack.Sequence)
 	w.desired.acknowledged(t)
 	w.metrics.publishes.Inc()
 	w.metrics.publishLatency.Observe(time.Since(t.received).Seconds())
-	if t.json == nil {
-		w.metrics.purges.Inc()
+	if ack.Sequence != w.sequence+1 {
+		return fmt.Errorf("document %s: %w", t.key, errForeignWrite)
 	}
+	w.sequence = ack.Sequence
+	return nil
 }
 
 // crashed deals with the failure of the first message that flies.
@@ -186,7 +188,9 @@ func (w *writer) settle(ctx context.Context, kind api.Kind) error {
 	if err != nil {
 		return fmt.Errorf("settle %s: %w", kind, err)
 	}
-	w.ahead = append(w.ahead, w.desired.unwanted(held)...)
+	purges := w.desired.unwanted(held)
+	w.metrics.purges.Add(float64(len(purges)))
+	w.ahead = append(w.ahead, purges...)
 	return nil
 }
 
