@@ -122,11 +122,12 @@ func (q *queue) barrier(kind api.Kind, done func()) {
 		}
 	}
 	delete(q.barriers, kind)
-	if len(b.left) > 0 {
+	reached := len(b.left) == 0
+	if !reached {
 		q.barriers[kind] = b
 	}
 	q.mu.Unlock()
-	if len(b.left) == 0 {
+	if reached {
 		done()
 	}
 }

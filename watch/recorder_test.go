@@ -156,3 +156,12 @@ func (r *recorder) quiet(t *testing.T) {
 		return before == last
 	})
 }
+
+// awaitsLong waits for a kind through the longest pause between two attempts.
+func (r *recorder) awaitsLong(t *testing.T, kind api.Kind) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		state, ok := read[api.KindState](t, r, api.SourcesKey(kind))
+		return ok && state.Synced
+	}, 2*longestPause, 20*time.Millisecond, "%s is synced", kind)
+}
