@@ -55,7 +55,10 @@ func up(ctx context.Context, o options, r *report) error {
 	// From the first moment: the default action of the user signals is to end the
 	// process, and files would be left.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
+		// A program that is gone no longer reads what is told to it; Go would end
+		// this process at the next line.
+		syscall.SIGPIPE)
 	defer signal.Stop(signals)
 
 	ctx, end := context.WithCancelCause(ctx)
@@ -75,6 +78,7 @@ func up(ctx context.Context, o options, r *report) error {
 				return
 			case s := <-signals:
 				switch s {
+				case syscall.SIGPIPE:
 				case syscall.SIGUSR1, syscall.SIGUSR2:
 					select {
 					case requests <- s:
