@@ -1,53 +1,49 @@
 package runtimes
 
 import (
-	corev1 "k8s.io/api/core/v1"
-	resources "k8s.io/component-helpers/resource"
+	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kubefoundry/kubefoundry/internal/capacity"
 	"github.com/kubefoundry/kubefoundry/runtimes/field"
 )
 
-// ResourceGPU is the extended resource that is counted as GPUs.
-const ResourceGPU corev1.ResourceName = "nvidia.com/gpu"
-
-// PodGPUs returns how many GPUs a pod holds: what the scheduler reserves for it. Init containers run one after the other
-// beside the sidecars started before them, so the largest of them counts and not their sum.
-func PodGPUs(pod *corev1.Pod) int {
-	requests := resources.PodRequests(pod, resources.PodResourcesOptions{})
-	if q, ok := requests[ResourceGPU]; ok && q.Sign() > 0 {
-		return int(min(q.Value(), field.Max))
-	}
-	// The API server copies limits to requests; a pod that did not pass through it may have limits only.
-	limits := resources.PodLimits(pod, resources.PodResourcesOptions{})
-	if q, ok := limits[ResourceGPU]; ok && q.Sign() > 0 {
-		return int(min(q.Value(), field.Max))
-	}
-	return 0
-}
-
-// TemplateGPUs returns how many GPUs one pod of a pod spec inside a custom resource asks for, by the same rule.
+// TemplateGPUs returns how many GPUs one pod of a pod spec inside a custom resource asks for, by the rule that is used for
+// pods, so that a deployment and its pods never disagree about it.
 func TemplateGPUs(podSpec map[string]any) int {
-	containers, sidecars, initial := 0, 0, 0
+	var spec corev1.PodSpec
 	for _, c := range field.Maps(podSpec, "containers") {
-		containers += containerGPUs(c)
+		spec.Containers = append(spec.Containers, devices(c))
 	}
 	for _, c := range field.Maps(podSpec, "initContainers") {
-		gpus := containerGPUs(c)
+		container := devices(c)
 		if field.Text(c, "restartPolicy") == string(corev1.ContainerRestartPolicyAlways) {
-			sidecars += gpus
-			initial = max(initial, sidecars)
-			continue
+			always := corev1.ContainerRestartPolicyAlways
+			container.RestartPolicy = &always
 		}
-		initial = max(initial, sidecars+gpus)
+		spec.InitContainers = append(spec.InitContainers, container)
 	}
-	return max(containers+sidecars, initial)
+	return min(capacity.PodGPUs(&corev1.Pod{Spec: spec}), field.Max)
 }
 
-func containerGPUs(container map[string]any) int {
-	for _, kind := range [2]string{"limits", "requests"} {
-		if n, ok := field.Quantity(container, "resources", kind, string(ResourceGPU)); ok {
-			return n
+// devices reads the extended resources of a container, which have a slash in their name, and none of the others.
+func devices(container map[string]any) corev1.Container {
+	read := func(kind string) corev1.ResourceList {
+		var list corev1.ResourceList
+		for name := range field.Map(container, "resources", kind) {
+			if !strings.Contains(name, "/") {
+				continue
+			}
+			if n, ok := field.Quantity(container, "resources", kind, name); ok {
+				if list == nil {
+					list = make(corev1.ResourceList, 1)
+				}
+				list[corev1.ResourceName(name)] = *resource.NewQuantity(int64(n), resource.DecimalSI)
+			}
 		}
+		return list
 	}
-	return 0
+	return corev1.Container{Resources: corev1.ResourceRequirements{Limits: read("limits"), Requests: read("requests")}}
 }

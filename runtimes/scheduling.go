@@ -92,7 +92,7 @@ func schedulingReason(message, cause string) api.Reason {
 // resourceType finds which resource a lower-case message speaks of. A GPU is a resource of any vendor that calls it so.
 func resourceType(lower string) api.ReasonResourceType {
 	switch {
-	case strings.Contains(lower, "/gpu"), strings.Contains(lower, "/mig-"):
+	case strings.Contains(lower, "/gpu"), strings.Contains(lower, "/mig-"), strings.Contains(lower, "gpu.intel.com/"):
 		return api.ReasonResourceTypeGpu
 	case strings.Contains(lower, "cpu"):
 		return api.ReasonResourceTypeCpu

@@ -77,7 +77,7 @@ func alphaComponent(spec map[string]any, name string, m map[string]any) componen
 // alphaGPUs reads Dynamo's own resources, in which a GPU is called `gpu`.
 func alphaGPUs(m map[string]any) (int, bool) {
 	for _, kind := range [2]string{"limits", "requests"} {
-		for _, path := range [][]string{{"gpu"}, {"custom", string(runtimes.ResourceGPU)}} {
+		for _, path := range [][]string{{"gpu"}, {"custom", "nvidia.com/gpu"}} {
 			if n, ok := field.Quantity(m, append([]string{"resources", kind}, path...)...); ok {
 				return n, true
 			}
