@@ -11,11 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-
-	"github.com/kubefoundry/kubefoundry/api"
 )
-
-const defaultHeartbeat = api.PublisherHeartbeat
 
 var errClosed = errors.New("bus: closed")
 
@@ -75,29 +71,30 @@ func Open(ctx context.Context, config Config, log *zap.Logger, registerer promet
 func (b *Bus) Publisher() *Publisher { return newPublisher(b) }
 
 // Follow keeps the sink equal to the bucket until ctx ends, and returns nil then, or an error if the bus was closed. One
-// sink may be followed by one call at a time.
+// sink may be followed by one call at a time. A sink that the last call left where it stands now is continued; any other
+// one that is not empty gets a new epoch.
 func (b *Bus) Follow(ctx context.Context, sink Sink) error {
 	f := &follower{
-		bucket:   bucket{js: b.following.js, config: b.config},
-		nc:       b.following.nc,
-		sink:     sink,
-		log:      b.log.Named("follower"),
-		metrics:  b.metrics,
-		config:   b.config,
-		progress: b.lastProgress(),
-		refused:  map[string]struct{}{},
+		bucket:  bucket{js: b.following.js, config: b.config},
+		nc:      b.following.nc,
+		sink:    sink,
+		log:     b.log.Named("follower"),
+		metrics: b.metrics,
+		config:  b.config,
+		refused: map[string]struct{}{},
 	}
-	err := f.run(ctx)
 	b.mu.Lock()
-	b.last = f.progress
+	if epoch, revision, _ := sink.Position(); epoch == b.last.epoch && revision == b.last.revision {
+		f.progress = b.last
+	}
+	b.mu.Unlock()
+	err := f.run(ctx)
+	last := f.progress
+	_, last.revision, _ = sink.Position()
+	b.mu.Lock()
+	b.last = last
 	b.mu.Unlock()
 	return err
-}
-
-func (b *Bus) lastProgress() progress {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.last
 }
 
 // Close disconnects and stops the embedded server. When it returns, nothing that Open started is running; Run and

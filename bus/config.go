@@ -1,10 +1,17 @@
 package bus
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/kubefoundry/kubefoundry/api"
 )
 
 // Config says where the bus is and how it keeps what it is given. The zero Config is an embedded server in memory.
@@ -78,7 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.tuning.ack, 5*time.Second)
 	setDefault(&c.tuning.followerPoll, 500*time.Millisecond)
 	setDefault(&c.tuning.publisherPoll, time.Second)
-	setDefault(&c.tuning.heartbeat, defaultHeartbeat)
+	setDefault(&c.tuning.heartbeat, api.PublisherHeartbeat)
 	setDefault(&c.tuning.reconnectWait, 250*time.Millisecond)
 	setDefault(&c.tuning.readyBound, 2*time.Second)
 	setDefault(&c.tuning.inFlight, 1024)
@@ -97,7 +104,36 @@ func (c Config) withDefaults() (Config, error) {
 	case (c.CertificateFile == "") != (c.KeyFile == ""):
 		return c, fmt.Errorf("%w: a client certificate needs both its certificate and its key file", errConfig)
 	}
-	return c, nil
+	return c, c.readFiles()
+}
+
+// readFiles finds out what is wrong with the files while somebody is there to hear it: the library reads them when it
+// connects, and takes a failure for a server that is down.
+func (c Config) readFiles() error {
+	if c.CredentialsFile != "" {
+		text, err := os.ReadFile(c.CredentialsFile)
+		if err == nil {
+			_, err = nkeys.ParseDecoratedUserNKey(text)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: credentials file %s: %w", errConfig, c.CredentialsFile, err)
+		}
+	}
+	if c.CAFile != "" {
+		text, err := os.ReadFile(c.CAFile)
+		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+			err = errors.New("holds no certificate in PEM")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: CA file %s: %w", errConfig, c.CAFile, err)
+		}
+	}
+	if c.CertificateFile != "" {
+		if _, err := tls.LoadX509KeyPair(c.CertificateFile, c.KeyFile); err != nil {
+			return fmt.Errorf("%w: client certificate %s: %w", errConfig, c.CertificateFile, err)
+		}
+	}
+	return nil
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -41,10 +41,10 @@ type follower struct {
 func (f *follower) run(ctx context.Context) error {
 	defer f.probers.Wait()
 	const shortest, longest = 20 * time.Millisecond, time.Second
-	pause := shortest
+	pause, last := shortest, ""
 	f.patience = f.config.tuning.followerPoll
 	for {
-		began := f.progress
+		began, patience := f.progress, f.patience
 		err := f.attempt(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -52,16 +52,21 @@ func (f *follower) run(ctx context.Context) error {
 		if errors.Is(err, errClosed) {
 			return err
 		}
-		f.metrics.rewatches.WithLabelValues(reason(err)).Inc()
-		f.log.Debug("watch ended", zap.Error(err))
-		if f.progress.epoch == began.epoch && f.progress.revision == began.revision {
-			pause = min(2*pause, longest)
-			f.patience = min(2*f.patience, 30*time.Second)
-		} else {
-			pause = shortest
-			f.patience = f.config.tuning.followerPoll
+		label := reason(err)
+		f.metrics.rewatches.WithLabelValues(label).Inc()
+		if f.patience = f.config.tuning.followerPoll; label == "stalled" && f.progress.revision == began.revision {
+			// It may have been about to deliver: a large bucket on a busy server takes its time.
+			f.patience = min(2*patience, 30*time.Second)
 		}
+		if f.progress.epoch != began.epoch || f.progress.revision != began.revision {
+			pause = shortest
+		}
+		if label != last {
+			f.log.Info("watch ended", zap.Error(err))
+		}
+		last = label
 		sleep(ctx, pause)
+		pause = min(2*pause, longest)
 	}
 }
 

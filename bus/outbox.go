@@ -70,38 +70,38 @@ func (o *outbox) take(limit int) []api.Event {
 // eventsBatch is how many events are sent before their acknowledgements are awaited.
 const eventsBatch = 64
 
-// sendEvents sends what is in the outbox until ctx ends. A batch that failed is sent again as a whole: the stream knows
-// those by their ids that it has already.
+// sendEvents sends what is in the outbox until ctx ends. What failed of a batch is sent again: the stream knows those by
+// their ids that it has already.
 func (p *Publisher) sendEvents(ctx context.Context) {
-	log := p.log.Named("events")
-	exists := false
-	for ctx.Err() == nil {
-		batch := p.outbox.take(eventsBatch)
-		if len(batch) == 0 && exists {
-			select {
-			case <-ctx.Done():
-			case <-p.outbox.wake:
+	const shortest, longest = 20 * time.Millisecond, 2 * time.Second
+	pause := shortest
+	for {
+		err := connected(ctx, p.nc, func(ctx context.Context) error {
+			if err := p.ensureEvents(ctx); err != nil {
+				return err
 			}
-			continue
+			for {
+				var err error
+				if p.unsent, err = p.sendBatch(ctx, p.unsent); err != nil {
+					return err
+				}
+				pause = shortest
+				if p.unsent = p.outbox.take(eventsBatch); len(p.unsent) > 0 {
+					continue
+				}
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-p.outbox.wake:
+				}
+			}
+		})
+		if ctx.Err() != nil || errors.Is(err, errClosed) {
+			return
 		}
-		pause := 20 * time.Millisecond
-		for ctx.Err() == nil {
-			var err error
-			if !exists {
-				err = p.ensureEvents(ctx)
-				exists = err == nil
-			}
-			if err == nil {
-				batch, err = p.sendBatch(ctx, batch)
-			}
-			if err == nil {
-				break
-			}
-			exists = false
-			log.Warn("events not sent, will try again", zap.Int("events", len(batch)), zap.Error(err))
-			sleep(ctx, pause)
-			pause = min(2*pause, 2*time.Second)
-		}
+		p.log.Warn("events interrupted", zap.Int("unsent", len(p.unsent)), zap.Error(err))
+		sleep(ctx, pause)
+		pause = min(2*pause, longest)
 	}
 }
 

@@ -30,6 +30,7 @@ type Publisher struct {
 
 	desired *desired
 	outbox  *outbox
+	unsent  []api.Event // taken from the outbox; belongs to Run
 }
 
 func newPublisher(b *Bus) *Publisher {
@@ -71,12 +72,9 @@ func (p *Publisher) Emit(event api.Event) { p.outbox.add(event) }
 // sent by the next Run, if there is one. Only one publisher of a bucket should run at a time; two that overlap do no
 // lasting harm, for each notices the other's writes and puts its own over them.
 func (p *Publisher) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var events sync.WaitGroup
+	defer events.Wait() // it ends for the same reasons
 	events.Go(func() { p.sendEvents(ctx) })
-	defer events.Wait()
-	defer cancel()
 
 	const shortest, longest = 20 * time.Millisecond, 2 * time.Second
 	pause := shortest

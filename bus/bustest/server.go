@@ -30,9 +30,10 @@ const (
 
 // Server is a NATS server with JetStream. Its methods may be called from any goroutine.
 type Server struct {
-	t    testing.TB
-	dir  string
-	port int
+	t      testing.TB
+	dir    string
+	port   int
+	change []func(*server.Options)
 
 	mu     sync.Mutex
 	server *server.Server // nil while stopped
@@ -42,10 +43,10 @@ type Server struct {
 	cut   map[string]bool
 }
 
-// Start starts a server and stops it at the end of the test.
-func Start(t testing.TB) *Server {
+// Start starts a server and stops it at the end of the test. Each of change may alter its options, at each start.
+func Start(t testing.TB, change ...func(*server.Options)) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), port: server.RANDOM_PORT, cut: map[string]bool{}}
+	s := &Server{t: t, dir: t.TempDir(), port: server.RANDOM_PORT, change: change, cut: map[string]bool{}}
 	s.Resume()
 	t.Cleanup(s.Stop)
 	return s
@@ -67,6 +68,9 @@ func (s *Server) Resume() {
 		JetStream: true, StoreDir: s.dir, JetStreamMaxMemory: 1 << 30, JetStreamMaxStore: 1 << 30,
 		NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
 		CustomClientAuthentication: door{s},
+	}
+	for _, change := range s.change {
+		change(options)
 	}
 	running, err := server.NewServer(options)
 	if err != nil {
