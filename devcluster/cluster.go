@@ -41,14 +41,16 @@ type cluster struct {
 	end  context.CancelCauseFunc
 	self string
 
-	dir       *workdir
-	port      int
-	release   func() // the port
-	certs     *pki.Cluster
-	config    *rest.Config
-	client    kubernetes.Interface
-	store     *store
-	apiserver *process.Child
+	dir     *workdir
+	port    int
+	release func() // the port
+	certs   *pki.Cluster
+	config  *rest.Config
+	client  kubernetes.Interface
+	store   *store
+	// simulation is nil without the component operators
+	simulation *simulation
+	apiserver  *process.Child
 	// children beside the API server, in the order of their start
 	children []*process.Child
 	// background are the servers and operators inside this process
@@ -83,6 +85,7 @@ func (c *cluster) start(ctx context.Context) error {
 	defer cancel()
 	for _, step := range []func(ctx, wait context.Context) error{
 		c.startCertificates, c.startStore, c.startNetwork, c.startAPIServer, c.startControllers, c.startNodes,
+		c.startSimulation,
 	} {
 		if err := step(ctx, wait); err != nil {
 			return err
@@ -136,6 +139,13 @@ func (c *cluster) startStore(_, wait context.Context) error {
 
 // startNetwork starts what the API server connects to.
 func (c *cluster) startNetwork(ctx, wait context.Context) error {
+	if c.options.has(operators) {
+		simulation, err := c.newSimulation()
+		if err != nil {
+			return err
+		}
+		c.simulation = simulation
+	}
 	kubeletSocket, egressSocket := c.dir.file("kubelet.sock"), c.dir.file("egress.sock")
 	if err := egress.WriteConfig(c.dir.file("egress.yaml"), egressSocket); err != nil {
 		return err
@@ -143,11 +153,11 @@ func (c *cluster) startNetwork(ctx, wait context.Context) error {
 	server := kubelet.NewServer(kubelet.TLS{
 		CertFile: c.certs.CertFile(pki.Kubelet), KeyFile: c.certs.KeyFile(pki.Kubelet),
 		Callers: c.certs.Authority().Pool(), CallerName: pki.KubeletClientName,
-	}, nil)
+	}, c.simulation.logs())
 	c.inBackground(ctx, "kubelet", func(ctx context.Context) error { return server.Run(ctx, kubeletSocket) })
 
 	address := net.JoinHostPort(nodes.KubeletIP, strconv.Itoa(nodes.KubeletPort))
-	proxy := egress.NewProxy(map[string]string{address: kubeletSocket}, nil)
+	proxy := egress.NewProxy(map[string]string{address: kubeletSocket}, c.simulation.pods())
 	ready := make(chan struct{})
 	c.inBackground(ctx, "egress proxy", func(ctx context.Context) error { return proxy.Run(ctx, egressSocket, ready) })
 	select {
@@ -302,6 +312,9 @@ func (c *cluster) stop() error {
 	}
 	if c.store != nil {
 		c.store.Close()
+	}
+	if c.simulation != nil {
+		errs = append(errs, c.simulation.logFile.Close())
 	}
 	if c.written != "" {
 		errs = append(errs, os.Remove(c.written))

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubefoundry/kubefoundry/devcluster/nodes"
+	"github.com/kubefoundry/kubefoundry/devcluster/scenario"
 )
 
 // operators is the name under which the stand-ins of the runtimes' operators, the
@@ -55,7 +56,7 @@ func (o *options) addFlags(c *cobra.Command) {
 	f.StringSliceVar(&o.components, "components", []string{controllersName, schedulerName, kwokName, operators},
 		"what runs beside etcd and the API server; none for nothing")
 	f.StringVar(&o.crds, "crds", "", "folder with the runtimes' published CRDs, in place of the slim ones")
-	f.StringVar(&o.scenario, "scenario", "", "what happens in the cluster; empty for nothing")
+	f.StringVar(&o.scenario, "scenario", "", "what happens in the cluster: "+strings.Join(scenario.Names(), ", ")+"; nothing by default")
 	f.IntVar(&o.deployments, "deployments", 0, "model deployments of the scenario; 0 for its own number")
 	f.Float64Var(&o.churn, "churn", 0, "changes per second of the scenario")
 	f.Int64Var(&o.seed, "seed", 1, "seed of the scenario's chance")
@@ -83,6 +84,9 @@ func (o *options) validate() error {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("component %q is not known; choose from %s, or none", name, strings.Join(known, ", "))
 		}
+	}
+	if o.scenario != "" && !slices.Contains(scenario.Names(), o.scenario) {
+		return fmt.Errorf("scenario %q is not known; choose from %s", o.scenario, strings.Join(scenario.Names(), ", "))
 	}
 	if o.scenario != "" && !o.has(operators) {
 		return fmt.Errorf("scenario %s needs the component %s", o.scenario, operators)
