@@ -18,6 +18,10 @@ const (
 	Behaviour = annotationPrefix + "behaviour"
 	// Delay is how long a pod takes to become ready: a Go duration.
 	Delay = annotationPrefix + "delay"
+	// Model is what the pods of a Ray cluster serve, "<served name> <model id>".
+	// Ray gets it over HTTP, so that no pod shows it; the stand-in writes it on the
+	// pods for whoever answers in their name.
+	Model = annotationPrefix + "model"
 	// Hold is for the stand-in itself: how long a deleted custom resource keeps its
 	// finalizer at least, a Go duration from the deletion.
 	Hold = annotationPrefix + "hold"

@@ -100,6 +100,9 @@ func troubleOf(pod *corev1.Pod) trouble {
 		return trouble{}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil && !c.Ready {
+			return trouble{"Unhealthy", []told{{corev1.EventTypeWarning, "Unhealthy", "Readiness probe failed: connection refused"}}}
+		}
 		if c.State.Waiting == nil {
 			continue
 		}

@@ -108,7 +108,7 @@ func (r *rayServices) clustersOf(namespace, name string) (map[string]*unstructur
 }
 
 func (r *rayServices) createCluster(ctx context.Context, object *unstructured.Unstructured, name, hash string, spec map[string]any) error {
-	annotations := union(fateOf(object.GetAnnotations()), map[string]string{rayHash: hash})
+	annotations := union(serviceFate(object), map[string]string{rayHash: hash})
 	cluster := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	cluster.SetGroupVersionKind(r.clusters.kind.gvk)
 	cluster.SetName(name)
@@ -136,7 +136,7 @@ func (r *rayServices) resize(ctx context.Context, object, cluster *unstructured.
 	if len(diff) > 0 {
 		patch["spec"] = diff
 	}
-	fate := difference(asAny(fateOf(cluster.GetAnnotations())), asAny(fateOf(object.GetAnnotations())))
+	fate := difference(asAny(fateOf(cluster.GetAnnotations())), asAny(serviceFate(object)))
 	if len(fate) > 0 {
 		patch["metadata"] = map[string]any{"annotations": fate}
 	}
@@ -225,6 +225,15 @@ func specHash(spec map[string]any) string {
 		panic(fmt.Sprintf("cluster spec: %v", err)) // it came from JSON
 	}
 	return shortHash(16, string(text))
+}
+
+// serviceFate is what a RayService says about its pods, and what they serve.
+func serviceFate(object *unstructured.Unstructured) map[string]string {
+	fate := fateOf(object.GetAnnotations())
+	if model := servedModel(object); model != "" {
+		fate[Model] = model
+	}
+	return fate
 }
 
 func asAny(m map[string]string) map[string]any {

@@ -17,6 +17,34 @@ type application struct {
 	ImportPath string `json:"import_path"`
 }
 
+// servedModel is the model of the first application, in the form of [Model].
+func servedModel(object *unstructured.Unstructured) string {
+	type loading struct {
+		Config struct {
+			ID     string `json:"model_id"`
+			Source any    `json:"model_source"`
+		} `json:"model_loading_config"`
+	}
+	var config struct {
+		Applications []struct {
+			Args struct {
+				Configs []loading `json:"llm_configs"`
+				Decode  loading   `json:"decode_config"`
+			} `json:"args"`
+		} `json:"applications"`
+	}
+	text, _, _ := unstructured.NestedString(object.Object, "spec", "serveConfigV2")
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil || len(config.Applications) == 0 {
+		return ""
+	}
+	args := config.Applications[0].Args
+	args.Configs = append(args.Configs, args.Decode)
+	if args.Configs[0].Config.ID == "" {
+		return ""
+	}
+	return fmt.Sprint(args.Configs[0].Config.ID, " ", args.Configs[0].Config.Source)
+}
+
 // serveConfig reads the applications of a RayService. Text that is no YAML has
 // none, and then nothing ever runs, as with the real one.
 func serveConfig(object *unstructured.Unstructured) []application {
