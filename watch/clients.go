@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -23,6 +24,8 @@ type clients struct {
 	metadata metadata.Interface
 	discover func(context.Context, runtimes.Resource) ([]string, error)
 	version  func(context.Context) (string, error)
+	// close ends the connections that nobody uses any more.
+	close func()
 }
 
 // newClients makes them of a configuration, which stays as it is. They share one connection, and protobuf is spoken where
@@ -44,7 +47,7 @@ func newClients(config *rest.Config) (clients, error) {
 	}
 	typed := rest.CopyConfig(config)
 	typed.AcceptContentTypes, typed.ContentType = runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON, runtime.ContentTypeProtobuf
-	c := clients{host: config.Host}
+	c := clients{host: config.Host, close: func() { utilnet.CloseIdleConnectionsFor(client.Transport) }}
 	kube, err := kubernetes.NewForConfigAndClient(typed, client)
 	if err != nil {
 		return clients{}, fmt.Errorf("watch: client for %s: %w", config.Host, err)

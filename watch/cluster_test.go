@@ -21,41 +21,41 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 	"github.com/kubefoundry/kubefoundry/runtimes"
 	"github.com/kubefoundry/kubefoundry/runtimes/dynamo"
 	"github.com/kubefoundry/kubefoundry/runtimes/kaito"
 	"github.com/kubefoundry/kubefoundry/runtimes/kuberay"
 )
 
-// testCluster is one control plane for all tests of the package.
-var testCluster *cluster
+// shared is one control plane for all tests of the package.
+var shared = devcluster.Shared{Options: devcluster.Options{
+	GPUNodes: -1, CPUNodes: -1, Components: []string{devcluster.ControllerManager},
+}}
 
 type cluster struct {
+	*devcluster.Cluster
 	config  *rest.Config
 	kube    kubernetes.Interface
 	dynamic dynamic.Interface
 }
 
-func (c *cluster) start() (stop func(), err error) {
-	if c.config, err = clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG")); err != nil {
-		return nil, err
-	}
+func needCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{Cluster: shared.Cluster(t)}
+	c.config = c.Config()
 	c.config.QPS = -1
-	if c.kube, err = kubernetes.NewForConfig(c.config); err != nil {
-		return nil, err
-	}
-	if c.dynamic, err = dynamic.NewForConfig(c.config); err != nil {
-		return nil, err
-	}
+	var err error
+	c.kube, err = kubernetes.NewForConfig(c.config)
+	require.NoError(t, err)
+	c.dynamic, err = dynamic.NewForConfig(c.config)
+	require.NoError(t, err)
 	for _, name := range []string{"workspaces.kaito.sh", "rayservices.ray.io", "dynamographdeployments.nvidia.com"} {
-		if err = c.install(context.Background(), name); err != nil {
-			return nil, err
-		}
+		require.NoError(t, c.install(t.Context(), name))
 	}
-	return func() {}, nil
+	return c
 }
 
 var (
@@ -95,29 +95,10 @@ func (c *cluster) install(ctx context.Context, name string) error {
 	return errors.New(name + " is not served")
 }
 
-func needCluster(t *testing.T) *cluster {
-	t.Helper()
-	if testCluster == nil {
-		t.Skip("needs a cluster")
-	}
-	return testCluster
-}
-
 // namespace makes a namespace for one test.
 func (c *cluster) namespace(t *testing.T) string {
 	t.Helper()
-	ns, err := c.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "watch-"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-		defer cancel()
-		zero := int64(0)
-		now := metav1.DeleteOptions{GracePeriodSeconds: &zero}
-		_ = c.kube.CoreV1().Pods(ns.Name).DeleteCollection(ctx, now, metav1.ListOptions{})
-		_ = c.dynamic.Resource(workspaces).Namespace(ns.Name).DeleteCollection(ctx, now, metav1.ListOptions{})
-		_ = c.kube.CoreV1().Namespaces().Delete(ctx, ns.Name, now)
-	})
-	return ns.Name
+	return devcluster.Namespace(t, c.Cluster)
 }
 
 func allRuntimes() []runtimes.Runtime {
@@ -193,19 +174,7 @@ func (c *cluster) pod(t *testing.T, namespace, name, node string, gpus int, labe
 	if gpus > 0 {
 		p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"nvidia.com/gpu": *resource.NewQuantity(int64(gpus), resource.DecimalSI)}
 	}
-	c.eventuallyCreatesPod(t, p)
-}
-
-// eventuallyCreatesPod waits for the namespace's ServiceAccount, without which the API server takes no pods.
-func (c *cluster) eventuallyCreatesPod(t *testing.T, p *corev1.Pod) {
-	t.Helper()
-	var err error
-	for range 200 {
-		if _, err = c.kube.CoreV1().Pods(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	_, err := c.kube.CoreV1().Pods(namespace).Create(t.Context(), p, metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -10,10 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 )
 
 // gate stands between a watcher and the API server and can be shut: connections break and new ones are refused.
@@ -113,6 +116,38 @@ func TestAnAPIServerThatGoesAwayLeavesStaleDocumentsAndNoGap(t *testing.T) {
 	r.gone(t, api.DeploymentKey(ns, "kaito", "goes"))
 	awaits(t, r, api.DeploymentKey(ns, "kaito", "comes"), func(d api.Deployment) bool { return d.PodCount == 1 })
 	awaits(t, r, api.DeploymentKey(ns, "kaito", "stays"), func(d api.Deployment) bool { return d.PodCount == 0 })
+}
+
+func TestARestartOfTheAPIServerLosesNothing(t *testing.T) {
+	c := needCluster(t)
+	ns := c.namespace(t)
+	c.workspace(t, ns, "goes")
+	c.workspace(t, ns, "stays")
+	r, _ := c.watcher(t, nil)
+	r.synced(t, api.Kinds()...)
+
+	// What is deleted before the restart, with its history compacted, is deleted unseen if it happens in the gap.
+	if err := c.RestartAPIServer(t.Context()); errors.Is(err, devcluster.ErrAttached) {
+		t.Skip(err)
+	} else {
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.dynamic.Resource(workspaces).Namespace(ns).Delete(t.Context(), "goes", metav1.DeleteOptions{}))
+	c.workspace(t, ns, "comes")
+	r.synced(t, api.Kinds()...)
+	r.gone(t, api.DeploymentKey(ns, "kaito", "goes"))
+	awaits(t, r, api.DeploymentKey(ns, "kaito", "comes"), func(api.Deployment) bool { return true })
+	require.Contains(t, r.snapshot(), api.DeploymentKey(ns, "kaito", "stays"))
+	require.Equal(t, 1, r.count(api.DeploymentKey(ns, "kaito", "stays")), "a new list of the same is no change")
+}
+
+func TestRunLeavesNoGoroutine(t *testing.T) {
+	c := needCluster(t)
+	before := goleak.IgnoreCurrent()
+	r, stop := c.watcher(t, nil)
+	r.synced(t, api.Kinds()...)
+	stop()
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*clientConnReadLoop).run"))
 }
 
 func TestRunReturnsWhileTheAPIServerIsAway(t *testing.T) {

@@ -80,6 +80,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		defer w.options.Registerer.Unregister(collector)
 	}
 	ctx, cancel := context.WithCancel(quiet(ctx))
+	defer w.clients.close()
 	defer w.wg.Wait()
 	defer w.queue.shut()
 	defer cancel()
