@@ -126,14 +126,14 @@ func (c *churn) rescale(d *deployment) change {
 	if d.disaggregated() {
 		r = []*role{&d.prefill, &d.decode}[c.chance.IntN(2)]
 	}
-	// Around a small number, so that the demand for GPUs stays where it was.
-	if r.replicas > 1 && c.chance.IntN(2) == 0 {
+	// Between what it began with and one more, so that the demand for GPUs stays
+	// about where it was.
+	if r.extra {
 		r.replicas--
-	} else if r.replicas < 4 || (c.scenario == Scale && r.replicas < 8) {
-		r.replicas++
 	} else {
-		r.replicas--
+		r.replicas++
 	}
+	r.extra = !r.extra
 	return change{what: "scale", d: *d}
 }
 

@@ -27,12 +27,12 @@ func demo() []deployment {
 	all = append(all, demoKAITO()...)
 	return append(all, deployment{
 		runtime: standin.KubeRay, namespace: dataScience, name: "nightly-eval", engine: vllm,
-		model: "meta-llama/Llama-3.3-70B-Instruct", gated: true, worker: role{2, 8}, steady: true,
+		model: "meta-llama/Llama-3.3-70B-Instruct", gated: true, worker: role{replicas: 2, gpus: 8}, steady: true,
 	})
 }
 
 func graphOf(namespace, name, engine, model string, replicas, gpus int) deployment {
-	return deployment{runtime: standin.Dynamo, namespace: namespace, name: name, engine: engine, model: model, worker: role{replicas, gpus}}
+	return deployment{runtime: standin.Dynamo, namespace: namespace, name: name, engine: engine, model: model, worker: role{replicas: replicas, gpus: gpus}}
 }
 
 func demoDynamo() []deployment {
@@ -59,9 +59,9 @@ func demoDynamo() []deployment {
 	list[11].served, list[11].context = "coder", 32768
 
 	pd := graphOf(dynamoSystem, "qwen3-32b", vllm, "Qwen/Qwen3-32B", 0, 0)
-	pd.prefill, pd.decode = role{1, 1}, role{1, 2}
+	pd.prefill, pd.decode = role{replicas: 1, gpus: 1}, role{replicas: 1, gpus: 2}
 	moe := graphOf(research, "qwen3-30b-a3b", sglang, "Qwen/Qwen3-30B-A3B", 0, 0)
-	moe.prefill, moe.decode = role{1, 1}, role{1, 1}
+	moe.prefill, moe.decode = role{replicas: 1, gpus: 1}, role{replicas: 1, gpus: 1}
 	beta := graphOf(research, "phi-4", vllm, "microsoft/phi-4", 1, 1)
 	beta.beta = true
 
@@ -80,7 +80,7 @@ func demoDynamo() []deployment {
 }
 
 func rayOf(namespace, name, model string, replicas, gpus int) deployment {
-	return deployment{runtime: standin.KubeRay, namespace: namespace, name: name, engine: vllm, model: model, worker: role{replicas, gpus}}
+	return deployment{runtime: standin.KubeRay, namespace: namespace, name: name, engine: vllm, model: model, worker: role{replicas: replicas, gpus: gpus}}
 }
 
 func demoRay() []deployment {
@@ -101,7 +101,7 @@ func demoRay() []deployment {
 		list[i].gated = list[i].model[:4] == "meta" || list[i].model[:4] == "mist"
 	}
 	pd := rayOf(mlPlatform, "qwen3-14b", "Qwen/Qwen3-14B", 0, 0)
-	pd.prefill, pd.decode = role{1, 1}, role{1, 1}
+	pd.prefill, pd.decode = role{replicas: 1, gpus: 1}, role{replicas: 1, gpus: 1}
 	loads := rayOf(mlPlatform, "llama-guard-3-8b", "meta-llama/Llama-Guard-3-8B", 1, 1)
 	loads.gated, loads.behaviour, loads.delay, loads.steady = true, "slow", "6m", true
 	crashes := rayOf(research, "yi-1-5-34b", "01-ai/Yi-1.5-34B-Chat", 1, 2)
@@ -113,7 +113,7 @@ func demoRay() []deployment {
 }
 
 func workspaceOf(namespace, name, model string, replicas int) deployment {
-	return deployment{runtime: standin.KAITO, namespace: namespace, name: name, engine: llamacpp, model: model, worker: role{replicas, 0}}
+	return deployment{runtime: standin.KAITO, namespace: namespace, name: name, engine: llamacpp, model: model, worker: role{replicas: replicas, gpus: 0}}
 }
 
 func ggufOf(namespace, name, model, file string) deployment {

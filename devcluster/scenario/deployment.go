@@ -27,6 +27,7 @@ const origin = "devcluster.kubefoundry.io/scenario"
 type role struct {
 	replicas int
 	gpus     int
+	extra    bool // one of the replicas was added by churn
 }
 
 // deployment is a model deployment as a user asks for it. The fields are those of
