@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"k8s.io/client-go/informers"
+	"k8s.io/klog/v2"
 
 	"github.com/kubefoundry/kubefoundry/devcluster/crds"
 	"github.com/kubefoundry/kubefoundry/devcluster/egress"
@@ -41,7 +42,11 @@ func (c *cluster) newSimulation() (*simulation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("operators: log: %w", err)
 	}
-	return &simulation{informers: factory, fleet: fleet, log: slog.New(slog.NewTextHandler(file, nil)), logFile: file}, nil
+	log := slog.New(slog.NewTextHandler(file, nil))
+	// What client-go says of broken connections goes there too, and not between
+	// the lines about the cluster.
+	klog.SetSlogLogger(log)
+	return &simulation{informers: factory, fleet: fleet, log: log, logFile: file}, nil
 }
 
 // pods and logs are nil interfaces without a simulation, not interfaces of nil.

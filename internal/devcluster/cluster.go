@@ -159,6 +159,10 @@ func (c *Cluster) ask(ctx context.Context, s os.Signal, event string) (message, 
 	}
 	c.asking.Lock()
 	defer c.asking.Unlock()
+	// The answer to a request whose caller has given up is not the next one's.
+	for len(c.messages) > 0 {
+		<-c.messages
+	}
 	if err := c.command.Process.Signal(s); err != nil {
 		return message{}, fmt.Errorf("cluster: %w", err)
 	}
