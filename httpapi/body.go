@@ -36,6 +36,9 @@ type body struct {
 	gzipped []byte
 }
 
+// cost is about how many bytes a kept body takes: many small ones are mostly key, and each may be compressed too.
+func (b *body) cost() int { return 1<<10 + len(b.plain) + len(b.plain)/4 }
+
 // What is kept at most. A single list larger than this is rendered for each request.
 const (
 	maxKeptBytes = 32 << 20
@@ -61,14 +64,14 @@ func (b *bodies) put(key bodyKey, fresh *body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if old := b.kept[key]; old != nil {
-		b.bytes -= len(old.plain)
+		b.bytes -= old.cost()
 	}
-	if b.bytes+len(fresh.plain) > maxKeptBytes {
+	if b.bytes+fresh.cost() > maxKeptBytes {
 		clear(b.kept)
 		b.bytes = 0
 	}
 	b.kept[key] = fresh
-	b.bytes += len(fresh.plain)
+	b.bytes += fresh.cost()
 }
 
 // gzip compresses a body when it is first asked for.
@@ -133,7 +136,6 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, b *body) {
 		h.Set("Content-Encoding", "gzip")
 		content = b.gzip()
 	}
-	h.Set("Content-Length", strconv.Itoa(len(content)))
 	writeBytes(w, http.StatusOK, content)
 }
 
@@ -147,13 +149,21 @@ func match(ifNoneMatch, etag string) bool {
 }
 
 func acceptsGzip(r *http.Request) bool {
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		coding, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if coding == "gzip" {
-			return strings.ReplaceAll(quality, " ", "") != "q=0"
+	gzip, identity := 0.0, 0.0
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		coding, parameters, _ := strings.Cut(part, ";")
+		quality := 1.0
+		if name, value, ok := strings.Cut(parameters, "="); ok && strings.EqualFold(strings.TrimSpace(name), "q") {
+			quality, _ = strconv.ParseFloat(strings.TrimSpace(value), 64) // what cannot be read is not wanted
+		}
+		switch strings.ToLower(strings.TrimSpace(coding)) {
+		case "gzip":
+			gzip = quality
+		case "identity":
+			identity = quality
 		}
 	}
-	return false
+	return gzip > 0 && gzip >= identity
 }
 
 // appendDocuments appends `"name":[documents]`.
@@ -184,9 +194,9 @@ func appendState(b []byte, page view.Page) []byte {
 func notSynced(kind api.Kind, state api.KindState) *api.Error {
 	why := state.Error
 	if why == "" {
-		why = "its resources are still being read from the cluster; try again in a few seconds"
+		why = "they are still being read from the cluster; try again in a few seconds"
 	}
-	e := api.Errorf(api.ErrorCodeNotSynced, "%s are not known: %s", kind, why)
+	e := api.Errorf(api.ErrorCodeNotSynced, "nothing is known of %s: %s", kind, why)
 	for _, source := range state.Sources {
 		if source.Error != "" {
 			e.Details = append(e.Details, api.ErrorDetail{Field: source.Resource, Message: source.Error})

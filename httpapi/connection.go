@@ -49,8 +49,6 @@ func serveEvents(server *sse.Server, name string, deadline time.Duration, w http
 	}
 	c.stream.OnUnsubscribe = func(string, *sse.Subscriber) { close(unsubscribed) }
 
-	h := w.Header()
-	h.Set("X-Accel-Buffering", "no")
 	// The request that the library sees: it takes the stream's name from the query, and answers 400 to a Last-Event-ID
 	// that is not a number.
 	inner := r.WithContext(ctx)
@@ -124,9 +122,15 @@ func (w *deadlineWriter) arm() {
 
 func (w *deadlineWriter) WriteHeader(status int) {
 	// The library sets its own, without no-transform, and a header that HTTP/2 forbids.
-	w.Header().Set("Cache-Control", "no-cache, no-transform")
 	w.Header().Del("Connection")
+	streamHeader(w.Header())
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func streamHeader(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no") // or nginx gathers events until it has a buffer full
 }
 
 func (w *deadlineWriter) Write(b []byte) (int, error) {

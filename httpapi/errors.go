@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -27,13 +28,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.fail(w, r, api.Errorf(api.ErrorCodeNotFound, "Route not found: %s %.200s. /openapi.json lists all routes.", r.Method, r.URL.Path))
+	s.fail(w, r, api.Errorf(api.ErrorCodeNotFound, "Route not found: %.20s %.200s. /openapi.json lists all routes.", r.Method, r.URL.Path))
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	allowed := s.methods(r)
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	s.fail(w, r, api.Errorf(api.ErrorCodeMethodNotAllowed, "%.200s does not answer %s, only %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")))
+	s.fail(w, r, api.Errorf(api.ErrorCodeMethodNotAllowed, "%.200s does not answer %.20s, only %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")))
 }
 
 // methods are those that the path of a request answers.
@@ -64,6 +65,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 func writeBytes(w http.ResponseWriter, status int, b []byte) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b))) // for HEAD, and for whoever waits for the rest of a broken answer
 	w.WriteHeader(status)
 	_, _ = w.Write(b)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/view"
@@ -25,12 +26,18 @@ type frame struct {
 }
 
 // frames renders them. Readers that stand at the same place with the same scope share one, for as long as a pulse lasts.
+//
+// A shared frame must not hide a change from the reader who takes it. A reader takes the channel of the next beat before it
+// asks for a frame, and a beat comes after forget: so whatever a frame lacks that was rendered since the last forget wakes
+// the reader again. One that was begun before is not kept.
 type frames struct {
 	view *view.View
 
 	mu     sync.Mutex
 	shared map[frameKey]frame
 	bytes  int
+	round  uint64    // how often everything was forgotten
+	since  time.Time // when it was, last
 }
 
 type frameKey struct {
@@ -38,8 +45,12 @@ type frameKey struct {
 	reader view.Reader
 }
 
-// maxSharedBytes bounds what is kept between two pulses; beyond it, frames are rendered for each reader.
-const maxSharedBytes = 8 << 20
+const (
+	// maxSharedBytes bounds what is kept between two pulses; beyond it, frames are rendered for each reader.
+	maxSharedBytes = 8 << 20
+	// maxSharedAge bounds how long, where nothing changes: that a publisher is silent shows by time alone.
+	maxSharedAge = time.Second
+)
 
 func newFrames(v *view.View) *frames { return &frames{view: v, shared: map[frameKey]frame{}} }
 
@@ -47,16 +58,43 @@ func newFrames(v *view.View) *frames { return &frames{view: v, shared: map[frame
 func (f *frames) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.clear(time.Now())
+}
+
+// clear is called with mu held.
+func (f *frames) clear(now time.Time) {
 	clear(f.shared)
-	f.bytes = 0
+	f.bytes, f.since = 0, now
+	f.round++
+}
+
+// find returns a frame that was kept, and the round in which it looked.
+func (f *frames) find(key frameKey) (fr frame, round uint64, ok bool) {
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.since) > maxSharedAge {
+		f.clear(now)
+	}
+	fr, ok = f.shared[key]
+	return fr, f.round, ok
+}
+
+// keep shares a frame that was rendered after round was found.
+func (f *frames) keep(key frameKey, fr frame, round uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, kept := f.shared[key]; kept || f.round != round || f.bytes+len(fr.data) > maxSharedBytes {
+		return
+	}
+	f.shared[key] = fr
+	f.bytes += len(fr.data)
 }
 
 // after is the frame that follows a reader. hit tells that it was rendered for another one.
-func (f *frames) after(r view.Reader, scope view.Scope, scopeName string) (fr frame, hit bool, err error) {
+func (f *frames) after(r view.Reader, scope view.Scope, scopeName string) (_ frame, hit bool, err error) {
 	key := frameKey{scopeName, r}
-	f.mu.Lock()
-	fr, hit = f.shared[key]
-	f.mu.Unlock()
+	fr, round, hit := f.find(key)
 	if hit {
 		return fr, true, nil
 	}
@@ -69,11 +107,7 @@ func (f *frames) after(r view.Reader, scope view.Scope, scopeName string) (fr fr
 		return fr, false, nil
 	}
 	fr.data = appendChanges(nil, batch.Entries)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.bytes += len(fr.data); f.bytes <= maxSharedBytes {
-		f.shared[key] = fr
-	}
+	f.keep(key, fr, round)
 	return fr, false, nil
 }
 

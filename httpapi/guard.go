@@ -12,8 +12,11 @@ import (
 	"github.com/kubefoundry/kubefoundry/api"
 )
 
-// maxBody is the most that a request may carry.
-const maxBody = 1 << 20
+const (
+	maxBody    = 1 << 20          // bytes that a request may carry
+	bodyTime   = 30 * time.Second // within which they have to be here
+	answerTime = 2 * time.Minute  // within which the caller has to take an answer; a stream sets its own for each event
+)
 
 type headKey struct{}
 
@@ -25,7 +28,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
 					panic(p)
 				}
-				s.log.Error("request panicked", zap.String("path", r.URL.Path), zap.Any("panic", p), zap.Stack("stack"))
+				s.logPanic(r, p)
 				s.fail(w, r, api.Errorf(api.ErrorCodeInternal, "the server failed to answer; its log says why"))
 			}
 		}()
@@ -38,6 +41,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			s.fail(w, r, api.Errorf(api.ErrorCodeTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxBody))
 			return
 		}
+		// Whoever sends or reads a byte at a time would otherwise keep the connection, and what it holds, for ever.
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Now().Add(answerTime)) // unsupported only in tests without a connection
+		if r.ContentLength != 0 {
+			_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if r.Method == http.MethodHead { // every GET has its HEAD; net/http leaves the body out
 			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
@@ -45,6 +54,10 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (s *Server) logPanic(r *http.Request, p any) {
+	s.log.Error("request panicked", zap.String("path", r.URL.Path), zap.Any("panic", p), zap.Stack("stack"))
 }
 
 // isHead tells whether a GET was asked for as HEAD.

@@ -82,12 +82,12 @@ func (s *Server) Close() {
 
 // Handler is the root of the server.
 func (s *Server) Handler() http.Handler {
-	router := mux.NewRouter()
+	router := mux.NewRouter().SkipClean(true) // a path with dots or two slashes is not found, rather than redirected
 	router.NotFoundHandler = http.HandlerFunc(s.notFound)
 	router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
 	router.Use(s.observe, s.validate)
 	HandlerWithOptions(s, GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
-		s.fail(w, r, api.Errorf(api.ErrorCodeInvalidRequest, "invalid request: %v", err))
+		s.fail(w, r, unbound(err))
 	}})
 	return s.guard(router)
 }

@@ -52,14 +52,18 @@ var streamNumber atomic.Uint64
 
 // GetStream is the stream of changes. See openapi.yaml for the events.
 func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.GetStreamParams) {
-	if isHead(r) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		return
-	}
 	scope := view.Scope{Kinds: params.Kinds, Namespace: params.Namespace}
 	reader, reset, err := s.position(r.Header.Get("Last-Event-ID"), params.Since)
 	if err != nil {
 		s.fail(w, r, err)
+		return
+	}
+	if isHead(r) {
+		streamHeader(w.Header())
+		return
+	}
+	if s.closing.Err() != nil {
+		s.fail(w, r, errClosing)
 		return
 	}
 	select {
@@ -70,20 +74,27 @@ func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.Ge
 		s.fail(w, r, api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams)))
 		return
 	}
-	if s.closing.Err() != nil {
-		s.fail(w, r, api.Errorf(api.ErrorCodeUnavailable, "the server is shutting down; try again in a few seconds"))
-		return
-	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 
 	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
-	stalled := serveEvents(s.sse, strconv.FormatUint(streamNumber.Add(1), 36), s.stream.WriteDeadline, w, r, func(c *connection) { p.run(c, reset) })
+	name := strconv.FormatUint(streamNumber.Add(1), 36)
+	stalled := serveEvents(s.sse, name, s.stream.WriteDeadline, w, r, func(c *connection) {
+		defer func() { // the pump has a goroutine of its own: nobody else would catch it, and it would end the process
+			if recovered := recover(); recovered != nil {
+				p.ended = "panic"
+				s.logPanic(r, recovered)
+			}
+		}()
+		p.run(c, reset)
+	})
 	if stalled {
 		p.ended = "stalled"
 	}
 	s.metrics.ended.WithLabelValues(p.ended).Inc()
 }
+
+var errClosing = api.Errorf(api.ErrorCodeUnavailable, "the server is shutting down; try again in a few seconds")
 
 // position is where a client's stream begins, and why it has to start over, if it has. The header wins over the query: an
 // EventSource that comes back sends both, and its URL is as old as the page.
@@ -96,9 +107,10 @@ func (s *Server) position(lastEventID, since string) (reader view.Reader, reset 
 		cursor, err := api.ParseCursor(from)
 		if err == nil {
 			reader, err = s.view.Resume(cursor)
-		} else {
-			// Only the header gets here with garbage, the query was validated. A browser would never come back after a 400.
+		} else if lastEventID != "" { // an EventSource would never come back after a 400
 			err = &view.ResetError{Reason: api.ResetEventReasonUnknownEpoch}
+		} else { // a number beyond 64 bits, or with zeros before it: the pattern in the document does not know
+			err = invalidParameter("since", "must be "+cursorWords)
 		}
 		var impossible *view.ResetError
 		if !errors.As(err, &impossible) {
@@ -119,6 +131,7 @@ type pump struct {
 	scopeName string
 	reader    view.Reader
 	ended     string
+	expires   time.Time // when it is too old
 }
 
 func (p *pump) run(c *connection, reset api.ResetEventReason) {
@@ -132,7 +145,9 @@ func (p *pump) run(c *connection, reset api.ResetEventReason) {
 	}
 	bookmark := time.NewTicker(s.stream.Bookmark)
 	defer bookmark.Stop()
-	age := time.NewTimer(time.Duration((0.8 + 0.2*rand.Float64()) * float64(s.stream.MaxAge))) //nolint:gosec // jitter, not a secret
+	lifetime := time.Duration((0.8 + 0.2*rand.Float64()) * float64(s.stream.MaxAge)) //nolint:gosec // jitter, not a secret
+	p.expires = time.Now().Add(lifetime)
+	age := time.NewTimer(lifetime)
 	defer age.Stop()
 	for {
 		beat := s.pulse.wait()
@@ -185,10 +200,24 @@ func (p *pump) catchUp(c *connection) bool {
 		if !frame.more {
 			return true
 		}
-		if s.closing.Err() != nil {
-			return true
+		if p.over(c) {
+			return false
 		}
 	}
+}
+
+// over says bye to a client that is still behind, for there may be ever more for a slow one. An age is no reason to break off
+// a snapshot, which would have to start over.
+func (p *pump) over(c *connection) bool {
+	switch {
+	case p.server.closing.Err() != nil:
+		p.bye(c, api.ByeEventReasonShutdown, retryAfterShutdown)
+	case !p.reader.Snapshotting() && time.Now().After(p.expires):
+		p.bye(c, api.ByeEventReasonMaxAge, 0)
+	default:
+		return false
+	}
+	return true
 }
 
 // startOver tells a client that its cursor is of no use any more, and begins its snapshot.

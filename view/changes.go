@@ -47,7 +47,7 @@ func (s Scope) String() string {
 type Reader struct {
 	Cursor api.Cursor
 	// floor is the revision at which the reader's snapshot began. It has nothing that was deleted before, so tombstones up to
-	// there do not concern it, and neither does a horizon below.
+	// there do not concern it, and neither does a horizon below. 0 once the snapshot is complete.
 	floor uint64
 	// states is the revision of the states it was told last, stale whether it was told that the publisher is silent.
 	states uint64
@@ -139,6 +139,7 @@ func (v *View) Changes(r Reader, scope Scope, maxEntries, maxBytes int) (Batch, 
 		batch.Next.Cursor.Revision = it.Revision
 	}
 	batch.Next.Cursor.Revision = g.revision
+	batch.Next.floor = 0 // of no more use; without it, readers at the same place are equal, however they came there
 	told, stale := g.changed[api.KindSources], g.stale()
 	if r.states < told || r.states == 0 || r.stale != stale {
 		batch.Next.states, batch.Next.stale = max(told, 1), stale

@@ -69,6 +69,9 @@ func (v *View) Version(kinds ...api.Kind) (Version, error) {
 	for _, kind := range kinds {
 		version.Revision = max(version.Revision, g.changed[kind])
 	}
+	if version.Stale { // since when is part of the answer
+		version.Revision = max(version.Revision, g.changed[api.KindPublisher])
+	}
 	return version, nil
 }
 
