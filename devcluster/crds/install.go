@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 )
 
@@ -49,10 +51,10 @@ func Install(ctx context.Context, cfg *rest.Config, dir string) error {
 			if err != nil {
 				return false, err
 			}
-			return established(got), nil
+			return established(got) && served(client.Discovery(), crd), nil
 		})
 		if err != nil {
-			return fmt.Errorf("definition %s: not established: %w", crd.Name, err)
+			return fmt.Errorf("definition %s: not served: %w", crd.Name, err)
 		}
 	}
 	return nil
@@ -67,6 +69,22 @@ func applyBody(crd *apiextensions.CustomResourceDefinition) ([]byte, error) {
 		"metadata":   map[string]any{"name": crd.Name, "labels": crd.Labels},
 		"spec":       crd.Spec,
 	})
+}
+
+// served says whether every version is in discovery. The API server establishes a
+// definition first, and answers 404 for its objects for a moment after that.
+func served(client discovery.DiscoveryInterface, crd *apiextensions.CustomResourceDefinition) bool {
+	for _, version := range crd.Spec.Versions {
+		list, err := client.ServerResourcesForGroupVersion(crd.Spec.Group + "/" + version.Name)
+		if err != nil {
+			return false
+		}
+		has := slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == crd.Spec.Names.Plural })
+		if version.Served && !has {
+			return false
+		}
+	}
+	return true
 }
 
 func established(crd *apiextensions.CustomResourceDefinition) bool {
