@@ -116,7 +116,9 @@ func containers(pod *corev1.Pod) []api.Container {
 }
 
 // appendContainers keeps the order of the spec, the kubelet's being by name. A container without a status has not started.
-func appendContainers(list []api.Container, pod *corev1.Pod, specs []corev1.Container, statuses []corev1.ContainerStatus) []api.Container {
+func appendContainers(
+	list []api.Container, pod *corev1.Pod, specs []corev1.Container, statuses []corev1.ContainerStatus,
+) []api.Container {
 	if len(specs) == 0 {
 		for i := range statuses {
 			list = append(list, container(pod, &statuses[i]))

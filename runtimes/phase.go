@@ -56,7 +56,9 @@ func refine(d *api.Deployment, states []podState, current []currentPod, reasons 
 	case d.Phase == api.PhaseRunning:
 		d.Phase = api.PhaseDeploying
 		if len(reasons.entries) == 0 {
-			reasons.add(rankOther, api.Reason{Reason: reasonNoneReady, Message: "The operator says it is running, but no pod is ready."}, "")
+			reasons.add(rankOther, api.Reason{
+				Reason: reasonNoneReady, Message: "The operator says it is running, but no pod is ready.",
+			}, "")
 		}
 	}
 }
@@ -84,7 +86,8 @@ func explainNoPods(d *api.Deployment, reasons *reasonList) {
 	}
 	if d.Message == "" && len(d.Conditions) == 0 {
 		reasons.add(rankOther, api.Reason{
-			Reason: reasonNoStatus, Message: "No pods yet, and the operator has not said anything: it may not be running, or not watch this namespace.",
+			Reason:  reasonNoStatus,
+			Message: "No pods yet, and no word of the operator: it may not be running, or not watch this namespace.",
 		}, "")
 		return
 	}

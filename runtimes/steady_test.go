@@ -38,6 +38,8 @@ func TestSteady(t *testing.T) {
 
 func FuzzSteady(f *testing.F) {
 	f.Add("back-off 5m0s restarting failed container=x pod=a_b(c) 10.0.0.1:80->10.0.0.2:90 2026-08-01T00:00:00Z (x1 over 2s)")
+	f.Add("00000000 ")
+	f.Add("(x1 over 2s) (x1 (x1 over 2s) over 2s)")
 	f.Add("pods \"x\" is forbidden 0xdeadbeef 6d1f0a6c-0000-4a63-9d43-6e7f6a1f2c03 5m ago")
 	f.Fuzz(func(t *testing.T, message string) {
 		once := runtimes.Steady(message)

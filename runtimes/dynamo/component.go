@@ -194,7 +194,8 @@ func first(m map[string]any, names ...string) (int, bool) {
 
 // engine is given for the whole graph, or else told from the workers' commands, images and names.
 func engine(obj map[string]any, components []component) api.Engine {
-	if e := api.Engine(strings.ToLower(field.Text(obj, "spec", "backendFramework"))); e == api.EngineVllm || e == api.EngineSglang || e == api.EngineTrtllm {
+	switch e := api.Engine(strings.ToLower(field.Text(obj, "spec", "backendFramework"))); e {
+	case api.EngineVllm, api.EngineSglang, api.EngineTrtllm:
 		return e
 	}
 	signs := []struct {
