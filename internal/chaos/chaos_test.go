@@ -190,7 +190,9 @@ func TestNothingIsLost(t *testing.T) {
 		for _, c := range clients {
 			c.slow.Store(false)
 		}
+		quiet := time.Now()
 		converge(t, fault.name, cluster, clients)
+		t.Logf("%s: whole again after %s", fault.name, time.Since(quiet).Round(time.Millisecond))
 	}
 	checks, resets := 0, 0
 	for i, c := range clients {

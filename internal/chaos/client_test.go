@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -46,10 +47,24 @@ func (c *client) run(ctx context.Context, base string) error {
 	if c.scope.Namespace != "" {
 		query.Set("namespace", c.scope.Namespace)
 	}
-	stream := streamclient.Client{
-		URL: base + "/api/stream?" + query.Encode(), HTTP: &http.Client{Transport: transport}, State: c.state, Watchdog: 5 * time.Second,
+	for {
+		// An impatient user: at each failure they ask again at once, from where they stand, without the client's own back-off.
+		attempt, again := context.WithCancel(ctx)
+		stream := streamclient.Client{
+			URL: base + "/api/stream?" + query.Encode(), HTTP: &http.Client{Transport: transport}, State: c.state, Watchdog: 5 * time.Second,
+			OnStatus: func(s streamclient.Status) {
+				if s.Err != nil {
+					again()
+				}
+			},
+		}
+		err := stream.Run(attempt, c.state.Cursor(), c.check)
+		again()
+		if ctx.Err() != nil || !errors.Is(err, context.Canceled) {
+			return err
+		}
+		time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond) //nolint:gosec // chance, not a secret
 	}
-	return stream.Run(ctx, "", c.check)
 }
 
 // check holds what the client has against the record, wherever the stream promises that it is whole.
