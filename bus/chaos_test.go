@@ -50,6 +50,9 @@ func TestChaos(t *testing.T) {
 
 // TestChaosNeedsItsGuards switches off one guard of the follower at a time and expects the chaos to find out.
 func TestChaosNeedsItsGuards(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes about 20 s")
+	}
 	for _, c := range []struct {
 		guard     string
 		tuning    tuning
@@ -148,9 +151,6 @@ func newChaos(t *testing.T, dir string, tuning tuning, disasters []string) *chao
 	c.stop = start(t, c.publisher.Run)
 	t.Cleanup(func() { c.stop() })
 	start(t, follow(c.bus, c.model))
-	if fault := c.converges(); fault != "" {
-		t.Fatal(fault)
-	}
 	return c
 }
 

@@ -40,7 +40,8 @@ func TestOutboxDropsTheOldest(t *testing.T) {
 // received collects the subjects of the events that the stream holds, in order.
 func received(t *testing.T, b *Bus) (subjects []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	// A request that is lost with the server is asked again by the caller.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	stream, err := b.following.js.Stream(ctx, eventsStream)
 	if err != nil {
