@@ -1,4 +1,4 @@
-// Package runtimes reads the custom resources of the inference runtimes. It holds the Runtime interface, the registry, and
+// Package runtimes reads the custom resources of the inference runtimes. It holds the Runtime interface and
 // what is true of every runtime: how a deployment's document is put together from its custom resource, its pods and their
 // events.
 //

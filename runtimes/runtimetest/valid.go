@@ -55,6 +55,6 @@ func validate(rt runtimes.Runtime, d *api.Deployment) error {
 	}
 	for _, reason := range d.Reasons {
 		must(reason.Reason != "" && reason.Message != "", "reason %+v", reason)
-		}
+	}
 	return errors.Join(wrong...)
 }
