@@ -52,7 +52,7 @@ func Start(spec Spec) (*Child, error) {
 	// The child has its own copy of the descriptor.
 	defer log.Close()
 	// Not bound to a context: a component is ended by Kill only, in an order.
-	cmd := exec.Command(spec.Path, spec.Args...) //nolint:noctx
+	cmd := exec.Command(spec.Path, spec.Args...) //nolint:noctx // see above
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	// Not bound to ctx: the cluster outlives its start, and ends by its lifeline.
-	command := exec.Command(binary, o.args()...) //nolint:noctx
+	command := exec.Command(binary, o.args()...) //nolint:noctx // see above
 	command.Stderr = said
 	// An interrupt in a terminal goes to this process, whose end is the cluster's.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -19,8 +19,8 @@
 //	}
 //
 // With KUBEFOUNDRY_DEVCLUSTER_KUBECONFIG set, all packages attach to the cluster
-// of that kubeconfig instead; "make test" starts one and sets it. Tests that
-// break the cluster call [Start] for one of their own.
+// of that kubeconfig instead. Tests that break the cluster call [Start] for one
+// of their own.
 //
 // The first build takes about six minutes on two cores and downloads 140 MB.
 // Give "go test" -timeout 30m, or run "go run ./internal/devcluster/run path"
