@@ -73,7 +73,9 @@ func processorTime(b *testing.B) time.Duration {
 }
 
 // document300 is as large as a document usually is.
-func document300(i int) []byte { return fmt.Appendf(make([]byte, 0, 320), `{"i":%d,"text":"%0280d"}`, i, 0) }
+func document300(i int) []byte {
+	return fmt.Appendf(make([]byte, 0, 320), `{"i":%d,"text":"%0280d"}`, i, 0)
+}
 
 // BenchmarkLatency measures one document at a time from Put to Apply, at 2000 documents per second.
 func BenchmarkLatency(b *testing.B) {

@@ -2,8 +2,10 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
 
@@ -106,8 +108,11 @@ func (s *session) probe(ctx context.Context) {
 
 // judge draws the conclusions from a probe. waiting is how many entries the watch has delivered that are not applied.
 func (s *session) judge(p probe, waiting int) error {
+	if errors.Is(p.err, jetstream.ErrStreamNotFound) && !s.config.tuning.withoutEpochCheck {
+		return errReplaced
+	}
 	if p.err != nil {
-		// A connection or a bucket that is lost: the next one will tell more.
+		// A connection that is lost, or a server that is busy: the next one will tell more.
 		s.log.Debug("probe", zap.Error(p.err))
 		return nil
 	}
