@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/kubefoundry/kubefoundry/httpapi"
+)
+
+// viewPart is KubeFoundry's HTTP API.
+type viewPart struct {
+	http.Handler
+	server *httpapi.Server
+}
+
+func newViewPart(f *feed) (*viewPart, error) {
+	server, err := httpapi.New(httpapi.Options{View: f.view, Logger: zap.NewNop(), Registry: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, err
+	}
+	return &viewPart{Handler: server.Handler(), server: server}, nil
+}
+
+func (p *viewPart) changed(context.Context) error { return nil }
+
+func (p *viewPart) close() { p.server.Close() }
