@@ -125,6 +125,6 @@ func TestAWatchIsObserved(t *testing.T) {
 	require.Equal(t, api.SourceStateSynced, c.status.document().State)
 	w.Stop()
 	w.Stop()
-	for range w.ResultChan() { //nolint:revive // it ends
+	for range w.ResultChan() {
 	}
 }

@@ -100,7 +100,7 @@ func (w *Watcher) sourceChanged(s *source) {
 func (w *Watcher) addCoreSources() {
 	kube := w.clients.kube
 	core, apps := kube.CoreV1(), kube.AppsV1()
-	pods := podReader{runtimes: w.options.Runtimes}
+	pods := podReader{runtimes: w.options.Runtimes, log: w.log}
 	warnings := warningReader{kinds: map[string]bool{"Pod": true}}
 	for _, rt := range w.options.Runtimes {
 		warnings.kinds[rt.Info().Resource.Kind] = true

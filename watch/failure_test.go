@@ -20,7 +20,9 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		GroupVersionResource: schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayservices"},
 		namespace:            "ml", host: "https://api.example:6443",
 	}
-	call := func(err error) error { return &url.Error{Op: "Get", URL: "https://api.example:6443/api/v1/pods", Err: err} }
+	call := func(err error) error {
+		return &url.Error{Op: "Get", URL: "https://api.example:6443/api/v1/pods", Err: err}
+	}
 	forbidden := func(t target, text string) error {
 		return apierrors.NewForbidden(t.GroupResource(), "", errors.New(text))
 	}
@@ -63,5 +65,4 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		})
 	}
 	require.True(t, outdated(apierrors.NewResourceExpired("too old")))
-	require.True(t, outdated(apierrors.NewGone("gone")))
 }

@@ -11,7 +11,9 @@ import (
 )
 
 func TestMeaning(t *testing.T) {
-	deployment := func(phase api.Phase, reasons ...api.Reason) any { return api.Deployment{Phase: phase, Reasons: reasons} }
+	deployment := func(phase api.Phase, reasons ...api.Reason) any {
+		return api.Deployment{Phase: phase, Reasons: reasons}
+	}
 	container := func(restarts int, reason string) any {
 		return api.Pod{Containers: []api.Container{{Name: "model", Restarts: restarts, Reason: reason}}}
 	}

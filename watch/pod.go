@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"runtime/debug"
 	"slices"
 
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -27,7 +29,10 @@ type pod struct {
 }
 
 // podReader strips pods at the informer's door.
-type podReader struct{ runtimes []runtimes.Runtime }
+type podReader struct {
+	runtimes []runtimes.Runtime
+	log      *zap.Logger
+}
 
 func (r podReader) read(object any) (any, error) {
 	p, ok := object.(*corev1.Pod)
@@ -41,7 +46,7 @@ func (r podReader) read(object any) (any, error) {
 		}
 	}
 	for _, rt := range r.runtimes {
-		for _, claim := range rt.PodClaims(p) {
+		for _, claim := range r.claims(rt, p) {
 			out.claims = append(out.claims, claimKey(p.Namespace, rt.Info().ID, claim))
 		}
 	}
@@ -49,6 +54,17 @@ func (r podReader) read(object any) (any, error) {
 		out.kept = stripPod(p)
 	}
 	return out, nil
+}
+
+// claims survives a runtime that panics: it is called by an informer, whose panics end the process.
+func (r podReader) claims(rt runtimes.Runtime, p *corev1.Pod) (claims []string) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.log.Error("claims of a pod panic", zap.String("runtime", rt.Info().ID), zap.String("namespace", p.Namespace),
+				zap.String("name", p.Name), zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	return rt.PodClaims(p)
 }
 
 func podClaims(object any) ([]string, error) {
@@ -60,7 +76,9 @@ func podClaims(object any) ([]string, error) {
 
 func podIndexers() cache.Indexers { return cache.Indexers{byClaim: podClaims} }
 
-func claimKey(namespace, runtime, claim string) string { return namespace + "/" + runtime + "/" + claim }
+func claimKey(namespace, runtime, claim string) string {
+	return namespace + "/" + runtime + "/" + claim
+}
 
 // identity is what the informer itself needs of an object.
 func identity(m *metav1.ObjectMeta) metav1.ObjectMeta {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,7 +30,7 @@ func fatPod(labels map[string]string, gpus string) *corev1.Pod {
 }
 
 func TestPodsAreStrippedAtTheDoor(t *testing.T) {
-	reader := podReader{runtimes: allRuntimes()}
+	reader := podReader{runtimes: allRuntimes(), log: zap.NewNop()}
 	read := func(object any) *pod {
 		out, err := reader.read(object)
 		require.NoError(t, err)

@@ -31,14 +31,16 @@ type queue struct {
 	keys workqueue.TypedDelayingInterface[api.Key]
 
 	mu       sync.Mutex
-	causes   map[api.Key]cause            // waiting
-	working  map[api.Key]struct{}         // handed to a worker
-	barriers map[api.Kind]*barrier        // at most one for each kind
+	causes   map[api.Key]cause     // waiting
+	working  map[api.Key]struct{}  // handed to a worker
+	barriers map[api.Kind]*barrier // at most one for each kind
 }
 
-// barrier waits for keys. It stands for "every document of this kind, as of now, was recomputed and published".
+// barrier waits for keys. It stands for "every document of this kind, as of now, was recomputed and published". What is
+// queued later does not hold it up, or a document that changes all the time would for ever.
 type barrier struct {
-	left map[api.Key]struct{}
+	// left tells of each key whether the work on it that counts has begun.
+	left map[api.Key]bool
 	done func()
 }
 
@@ -82,6 +84,11 @@ func (q *queue) next() (api.Key, cause, bool) {
 	}
 	delete(q.causes, key)
 	q.working[key] = struct{}{}
+	for _, b := range q.barriers {
+		if _, waits := b.left[key]; waits {
+			b.left[key] = true
+		}
+	}
 	return key, c, true
 }
 
@@ -90,13 +97,13 @@ func (q *queue) done(key api.Key) {
 	q.mu.Lock()
 	delete(q.working, key)
 	var reached []func()
-	if _, again := q.causes[key]; !again {
-		for kind, b := range q.barriers {
+	for kind, b := range q.barriers {
+		if b.left[key] {
 			delete(b.left, key)
-			if len(b.left) == 0 {
-				delete(q.barriers, kind)
-				reached = append(reached, b.done)
-			}
+		}
+		if len(b.left) == 0 {
+			delete(q.barriers, kind)
+			reached = append(reached, b.done)
 		}
 	}
 	q.mu.Unlock()
@@ -110,15 +117,15 @@ func (q *queue) done(key api.Key) {
 // earlier barrier of the kind.
 func (q *queue) barrier(kind api.Kind, done func()) {
 	q.mu.Lock()
-	b := &barrier{left: map[api.Key]struct{}{}, done: done}
-	for key := range q.causes {
-		if key.Kind == kind {
-			b.left[key] = struct{}{}
-		}
-	}
+	b := &barrier{left: map[api.Key]bool{}, done: done}
 	for key := range q.working {
 		if key.Kind == kind {
-			b.left[key] = struct{}{}
+			b.left[key] = true
+		}
+	}
+	for key := range q.causes {
+		if key.Kind == kind {
+			b.left[key] = false // work that began before does not know of this cause
 		}
 	}
 	delete(q.barriers, kind)

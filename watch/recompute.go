@@ -13,7 +13,7 @@ import (
 type outcome struct {
 	// doc is nil where there is no such document.
 	doc any
-	// crash says that a container of the pod ended with an error since; see crashed.
+	// pod is the pod that a document of KindPods is of: it tells more of a crash than the document.
 	pod *pod
 	// hold says that it cannot be told yet: a source that matters has not been listed.
 	hold bool

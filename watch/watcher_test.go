@@ -89,6 +89,7 @@ func TestNodesHaveTheGPUsThatTheirPodsHold(t *testing.T) {
 	r, _ := c.watcher(t, nil)
 	r.synced(t, api.KindNodes, api.KindCapacity)
 	node := api.NodeKey("gpu-a-" + ns)
+	base := awaits(t, r, api.CapacityKey(), func(api.Capacity) bool { return true })
 
 	c.node(t, node.ID, 8)
 	awaits(t, r, node, func(n api.Node) bool { return n.GpuCount == 8 && n.AvailableGpus == 8 })
@@ -101,13 +102,15 @@ func TestNodesHaveTheGPUsThatTheirPodsHold(t *testing.T) {
 	c.pod(t, ns, "waiting", "", 2, nil)
 	awaits(t, r, node, func(n api.Node) bool { return n.AllocatedGpus == 3 && n.AvailableGpus == 5 })
 	awaits(t, r, api.CapacityKey(), func(c api.Capacity) bool {
-		return c.TotalGpus == 8 && c.AllocatedGpus == 3 && c.PendingGpus == 2
+		return c.TotalGpus == base.TotalGpus+8 && c.AllocatedGpus == base.AllocatedGpus+3 && c.PendingGpus == base.PendingGpus+2
 	})
 
 	c.patchPod(t, ns, "on-it", `{"status":{"phase":"Succeeded"}}`, "status")
 	awaits(t, r, node, func(n api.Node) bool { return n.AllocatedGpus == 0 })
 	c.deletePod(t, ns, "waiting")
-	awaits(t, r, api.CapacityKey(), func(c api.Capacity) bool { return c.PendingGpus == 0 && c.AllocatedGpus == 0 })
+	awaits(t, r, api.CapacityKey(), func(c api.Capacity) bool {
+		return c.PendingGpus == base.PendingGpus && c.AllocatedGpus == base.AllocatedGpus
+	})
 
 	require.NoError(t, c.kube.CoreV1().Nodes().Delete(t.Context(), node.ID, metav1.DeleteOptions{}))
 	r.gone(t, node)
