@@ -55,14 +55,14 @@ func (l load) latency() float64 { return l.first + l.perToken*l.generation }
 func (l load) present() float64 { return l.rate * l.latency() }
 
 // slots is how many requests a pod works on at a time; more of them wait.
-const slots = 8
+const slots = 32
 
 func (l load) active() float64 { return math.Round(min(l.present(), slots)) }
 
 func (l load) waiting() float64 { return math.Round(max(0, l.present()-slots)) }
 
 // cache is the share of the KV cache in use.
-func (l load) cache() float64 { return min(0.97, l.active()*(l.prompt+l.generation)/16384) }
+func (l load) cache() float64 { return min(0.97, l.active()*(l.prompt+l.generation)/65536) }
 
 func (l load) served() float64 { return math.Floor(l.requests * (1 - l.errors)) }
 

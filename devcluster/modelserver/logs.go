@@ -96,8 +96,16 @@ func runOf(pod *corev1.Pod, c kubelet.Container) (run, error) {
 	} else if c.Previous {
 		return run{}, fmt.Errorf("previous container %s in pod %s/%s: %w", c.Name, c.Namespace, c.Pod, fs.ErrNotExist)
 	}
-	return run{}, fmt.Errorf("container %s in pod %s/%s is waiting to start: %s: %w", c.Name, c.Namespace, c.Pod, waiting, fs.ErrInvalid)
+	return run{}, notStarted(fmt.Sprintf("container %q in pod %q is waiting to start: %s", c.Name, c.Pod, waiting))
 }
+
+// notStarted is an fs.ErrInvalid in the words of a kubelet, which people read.
+type notStarted string
+
+func (e notStarted) Error() string { return string(e) }
+
+// Is makes it an fs.ErrInvalid.
+func (notStarted) Is(target error) bool { return target == fs.ErrInvalid }
 
 func (r run) ended(t *corev1.ContainerStateTerminated) run {
 	r.start, r.end = t.StartedAt.Time, t.FinishedAt.Time

@@ -58,7 +58,7 @@ func llamaCppMetrics(e *exposition, s server) {
 	e.gauge("llamacpp:prompt_tokens_seconds", "Prompt tokens per second", "", l.prompt/l.first)
 	e.gauge("llamacpp:predicted_tokens_seconds", "Generated tokens per second", "", 1/l.perToken)
 	e.gauge("llamacpp:kv_cache_usage_ratio", "Share of the KV cache in use, 0 to 1", "", l.cache())
-	e.gauge("llamacpp:kv_cache_tokens", "Tokens in the KV cache", "", float64(int(l.cache()*16384)))
+	e.gauge("llamacpp:kv_cache_tokens", "Tokens in the KV cache", "", float64(int(l.cache()*65536)))
 	e.gauge("llamacpp:requests_processing", "Requests being worked on", "", l.active())
 	e.gauge("llamacpp:requests_deferred", "Requests in the queue", "", l.waiting())
 }

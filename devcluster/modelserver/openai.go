@@ -22,11 +22,12 @@ const tokenPause = 20 * time.Millisecond
 // openAI adds the paths that all engines share. Without a model there is none to
 // list, and requests for it are not found.
 func (s server) openAI(mux *http.ServeMux) {
+	owners := map[kind]string{vllm: "vllm", llamaCpp: "llamacpp", dynamoFrontend: "nvidia", rayHead: "ray", rayWorker: "ray"}
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
 		list := []any{}
 		if s.ready {
 			list = append(list, map[string]any{
-				"id": s.model.served, "object": "model", "created": startOf(s.pod).Unix(), "owned_by": string(s.kind), "root": s.model.id,
+				"id": s.model.served, "object": "model", "created": startOf(s.pod).Unix(), "owned_by": owners[s.kind], "root": s.model.id,
 			})
 		}
 		answer(w, http.StatusOK, map[string]any{"object": "list", "data": list})

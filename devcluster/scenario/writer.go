@@ -183,15 +183,17 @@ func (w *writer) remove(ctx context.Context, d deployment) error {
 	return nil
 }
 
-// claimed waits until an operator has put its finalizer on an object. Without an
-// operator there is none, and the object will just go.
+// claimed waits until an operator has put its finalizer on an object and, for a
+// while longer, until it runs: what people delete mostly did. Without an operator
+// there is no finalizer, and the object will just go.
 func (w *writer) claimed(ctx context.Context, resource dynamic.ResourceInterface, name string) error {
-	for range 50 {
+	for range 80 {
 		object, err := resource.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if len(object.GetFinalizers()) > 0 {
+		state, _, _ := unstructured.NestedString(object.Object, "status", "state")
+		if len(object.GetFinalizers()) > 0 && (state == "Ready" || object.GetDeletionTimestamp() != nil) {
 			return nil
 		}
 		select {
