@@ -109,14 +109,20 @@ type deadlineWriter struct {
 	written  chan struct{}
 	started  bool // the response's header is out
 	armed    bool
+	armedAt  time.Time
 	stalled  atomic.Bool
 }
 
-// arm sets the deadline before the first byte of an event: a large one leaves net/http's buffer before it is flushed.
+// arm sets the deadline before the first byte of an event: a large one leaves net/http's buffer before it is flushed. A
+// deadline that has three quarters left will do, for setting one costs a tenth of what an event does.
 func (w *deadlineWriter) arm() {
-	if !w.armed {
-		_ = w.control.SetWriteDeadline(time.Now().Add(w.deadline)) // unsupported only in tests without a connection
-		w.armed = true
+	if w.armed {
+		return
+	}
+	w.armed = true
+	if now := time.Now(); now.Sub(w.armedAt) > w.deadline/4 {
+		_ = w.control.SetWriteDeadline(now.Add(w.deadline)) // unsupported only in tests without a connection
+		w.armedAt = now
 	}
 }
 

@@ -68,16 +68,20 @@ func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.Ge
 	}
 	select {
 	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
 	default:
 		s.metrics.rejected.Inc()
 		s.fail(w, r, api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams)))
 		return
 	}
+	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
+	afterwards(r, func() { s.serveStream(w, r, p, reset) })
+}
+
+// serveStream holds a token of s.streams, and gives it back.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, p *pump, reset api.ResetEventReason) {
+	defer func() { <-s.streams }()
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-
-	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
 	name := strconv.FormatUint(streamNumber.Add(1), 36)
 	stalled := serveEvents(s.sse, name, s.stream.WriteDeadline, w, r, func(c *connection) {
 		defer func() { // the pump has a goroutine of its own: nobody else would catch it, and it would end the process
