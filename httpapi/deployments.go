@@ -110,11 +110,14 @@ func (s *Server) deployment(name, namespace, runtime string) ([]byte, error) {
 	case page.Total == 0 && !page.State.Synced:
 		return nil, notSynced(api.KindDeployments, page.State)
 	case page.Total == 0:
-		where := "any namespace"
+		what, where := name, "any namespace"
+		if runtime != "" {
+			what += " of runtime " + runtime
+		}
 		if namespace != "" {
 			where = "namespace " + namespace
 		}
-		return nil, api.Errorf(api.ErrorCodeNotFound, "Deployment %s not found in %s", name, where)
+		return nil, api.Errorf(api.ErrorCodeNotFound, "Deployment %s not found in %s", what, where)
 	}
 	e := api.Errorf(api.ErrorCodeAmbiguous, "%d deployments are named %s; say which one with ?namespace= and ?runtime=", page.Total, name)
 	for _, document := range page.Documents[:min(len(page.Documents), 20)] {

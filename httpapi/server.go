@@ -48,6 +48,7 @@ type Server struct {
 
 	closing context.Context // done when streams have to end
 	close   context.CancelFunc
+	closed  sync.Once
 	running sync.WaitGroup
 }
 
@@ -71,13 +72,15 @@ func New(o Options) (*Server, error) {
 }
 
 // Close tells every stream `bye` and returns when all have ended. Call it before http.Server.Shutdown, which waits for
-// streams without telling them anything.
+// streams without telling them anything. It may be called again.
 func (s *Server) Close() {
-	s.close()
-	s.running.Wait()
-	for range cap(s.streams) { // a stream holds its token until its handler has returned
-		s.streams <- struct{}{}
-	}
+	s.closed.Do(func() {
+		s.close()
+		s.running.Wait()
+		for range cap(s.streams) { // a stream holds its token until its handler has returned
+			s.streams <- struct{}{}
+		}
+	})
 }
 
 // Handler is the root of the server.
