@@ -132,16 +132,18 @@ func (s *screen) frame(width, height int, now time.Time) []string {
 		frame = append(frame, s.ink("\x1b[33m", fit("deployments may be missing: "+plain(kind.Error, maxMessage), width)))
 	}
 	frame = append(frame, "")
-	body := table(list, width, now, s.colour)
-	if s.colour {
-		body[0] = s.ink("\x1b[1m", body[0])
+	shown := list
+	// The head and, where not all fit, the last line take two.
+	if room := height - len(frame) - 2; room > 0 && len(list) > room+1 {
+		shown = byUrgency(list)[:room]
 	}
-	if len(list) == 0 && s.state.Complete() {
+	body := table(shown, width, now, s.colour)
+	body[0] = s.ink("\x1b[1m", body[0])
+	switch {
+	case len(shown) < len(list):
+		body = append(body, fit(fmt.Sprintf("… and %d more", len(list)-len(shown)), width))
+	case len(list) == 0 && s.state.Complete():
 		body = append(body, fit("no deployments", width))
-	}
-	if room := height - len(frame); len(body) > room && room > 1 {
-		hidden := len(body) - room + 1
-		body = append(body[:room-1], fit(fmt.Sprintf("… and %d more", hidden), width))
 	}
 	frame = append(frame, body...)
 	return frame[:min(len(frame), height)]

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,9 +32,8 @@ var tableColumns = []column{
 }
 
 const (
-	gap           = 2
-	phaseColumn   = 4
-	messageColumn = 8
+	gap         = 2
+	phaseColumn = 4
 )
 
 // table lays rows out for a width. The first line is the head.
@@ -69,22 +70,18 @@ func table(list []row, width int, now time.Time, colour bool) []string {
 func shrink(widths []int, total int) {
 	drop(widths, total)
 	for excess := sum(widths) - total; excess > 0; excess = sum(widths) - total {
-		// The message gives way first, and as much as it takes: its beginning says the most.
-		widest := messageColumn
+		widest := 0
 		for i := range widths {
-			if widths[i] > 0 && spare(widths, messageColumn) <= 0 && (widths[widest] == 0 || spare(widths, i) > spare(widths, widest)) {
+			if widths[i] > 0 && (widths[widest] == 0 || spare(widths, i) > spare(widths, widest)) {
 				widest = i
 			}
 		}
-		by := min(spare(widths, widest), excess)
-		if by <= 0 { // one column, and the terminal is narrower than its least
+		if spare(widths, widest) <= 0 { // one column, and the terminal is narrower than its least
 			widths[widest] = max(total, 0)
 			return
 		}
-		if widest != messageColumn {
-			by = min(by, spare(widths, widest)/4+1) // in turns, so that two wide columns stay alike
-		}
-		widths[widest] -= by
+		// In turns, so that two wide columns stay alike.
+		widths[widest] -= min(spare(widths, widest)/4+1, excess)
 	}
 }
 
@@ -153,6 +150,18 @@ var phaseInk = map[api.Phase]string{
 	api.PhaseDeploying:   "\x1b[36m",
 	api.PhaseFailed:      "\x1b[31m",
 	api.PhaseTerminating: "\x1b[2m",
+}
+
+// urgency orders the phases by how much somebody should look at them.
+var urgency = map[api.Phase]int{
+	api.PhaseFailed: 0, api.PhasePending: 1, api.PhaseDeploying: 2, api.PhaseTerminating: 3, api.PhaseRunning: 4,
+}
+
+// byUrgency brings what does not run to the front, for a terminal that has no room for all.
+func byUrgency(list []row) []row {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b row) int { return cmp.Compare(urgency[a.phase], urgency[b.phase]) })
+	return list
 }
 
 // phases sums the rows up: `3 deployments: 1 Running, 2 Failed`.

@@ -36,10 +36,10 @@ qwen                             ml         dynamo   Qwen/Qwen3-0.6B            
 mistral-with-a-rather-long-name  research   kuberay                                     Failed         0/3     3     -  CrashLoopBackOff in 2 pods
 `},
 		"ordinary": {100, `
-NAME               NAMESPACE  RUNTIME  MODEL              PHASE        READY  GPUS   AGE  MESSAGE
-llama-70b          ml         kaito    meta-llama/Llama…  Running        2/2    16    3h
-qwen               ml         dynamo   Qwen/Qwen3-0.6B    Pending        0/1     1   40s  0/15 node…
-mistral-with-a-r…  research   kuberay                     Failed         0/3     3     -  CrashLoop…
+NAME             NAMESPACE  RUNTIME  MODEL            PHASE        READY  GPUS   AGE  MESSAGE
+llama-70b        ml         kaito    meta-llama/Lla…  Running        2/2    16    3h
+qwen             ml         dynamo   Qwen/Qwen3-0.6B  Pending        0/1     1   40s  0/15 nodes ar…
+mistral-with-a…  research   kuberay                   Failed         0/3     3     -  CrashLoopBack…
 `},
 		"narrow": {50, `
 NAME           NAMESPACE  PHASE        READY  GPUS
@@ -90,6 +90,16 @@ func TestNoLineIsWiderThanTheTerminal(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestByUrgency(t *testing.T) {
+	list := someRows()
+	var phases []api.Phase
+	for _, r := range byUrgency(list) {
+		phases = append(phases, r.phase)
+	}
+	assert.Equal(t, []api.Phase{api.PhaseFailed, api.PhasePending, api.PhaseRunning}, phases)
+	assert.Equal(t, api.PhaseRunning, list[0].phase, "the list is left as it was")
 }
 
 func TestPhases(t *testing.T) {

@@ -40,7 +40,8 @@ func newWatchCommand() *cobra.Command {
 
 The table follows a running server's stream of changes. After a cut it goes on from
 where it was; what it shows meanwhile stays, with the time since when it is stale.
-Where standard output is no terminal, it prints the table once and then a line for
+Where the terminal has no room for all deployments, those that do not run come first.
+Where standard output is no terminal, the table is printed once and then a line for
 each change. With -o json, it prints a line of JSON for each event:
 
   {"event":"reset","reason":"start"}

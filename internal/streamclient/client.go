@@ -72,14 +72,13 @@ func (c *Client) Run(ctx context.Context, since string, handler Handler) error {
 		cursor = one.cursor
 		wasUp = wasUp || one.live
 		wait.succeeded(one.held)
-		var failed *handlerError
-		var refused *StatusError
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return ctx.Err()
-		case errors.As(err, &failed):
+		}
+		if failed, ok := errors.AsType[*handlerError](err); ok {
 			return failed.err
-		case errors.As(err, &refused) && refused.final(wasUp):
+		}
+		if refused, ok := errors.AsType[*StatusError](err); ok && refused.final(wasUp) {
 			return refused
 		}
 		// A server that said when to come back has drawn the time for each client already.
@@ -169,10 +168,13 @@ func (c *connection) run(ctx context.Context) error {
 	return cause(ctx, err)
 }
 
-// cause replaces "context canceled" by the reason, where it was ours.
+// cause replaces "context canceled" by the reason, where it was ours, and leaves out the address, which is known.
 func cause(ctx context.Context, err error) error {
 	if reason := context.Cause(ctx); reason != nil && errors.Is(err, context.Canceled) {
 		return reason
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok {
+		return request.Err
 	}
 	return err
 }
