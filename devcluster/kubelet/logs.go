@@ -21,9 +21,9 @@ type Container struct {
 // again with a later interval. So a source can be a pure function of the pod and
 // the time, and needs no goroutine per reader.
 type Logs interface {
-	// Lines yields, oldest first, the lines that container c wrote after after
-	// and not after until. A zero after means from the start. A text has no line
-	// break. The error wraps [fs.ErrNotExist] if there is no such container (for
+	// Lines yields, oldest first, the lines that container c wrote later than
+	// after, and no later than until. A zero after means from the start. A text
+	// has no line break. The error wraps [fs.ErrNotExist] if there is no such container (for
 	// Previous: no earlier instance); a log that is being followed then ends.
 	Lines(ctx context.Context, c Container, after, until time.Time) (iter.Seq2[time.Time, string], error)
 }

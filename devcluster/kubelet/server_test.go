@@ -39,7 +39,13 @@ func (l ticker) Lines(_ context.Context, c Container, after, until time.Time) (i
 	}, nil
 }
 
-func start(t *testing.T) (get func(user, path string) *http.Response, from time.Time) {
+// answer is a response whose body is closed when the test ends.
+type answer struct {
+	status int
+	body   io.Reader
+}
+
+func start(t *testing.T) (get func(user, path string) answer, from time.Time) {
 	t.Helper()
 	dir := t.TempDir()
 	certs, err := pki.NewCluster(filepath.Join(dir, "pki"), "10.255.255.1")
@@ -61,7 +67,7 @@ func start(t *testing.T) (get func(user, path string) *http.Response, from time.
 			t.Error(err)
 		}
 	})
-	return func(user, path string) *http.Response {
+	return func(user, path string) answer {
 		t.Helper()
 		config := &tls.Config{RootCAs: certs.Authority().Pool(), ServerName: "10.255.255.1", MinVersion: tls.VersionTLS12}
 		if user != "" {
@@ -91,7 +97,7 @@ func start(t *testing.T) (get func(user, path string) *http.Response, from time.
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { response.Body.Close() })
-		return response
+		return answer{response.StatusCode, response.Body}
 	}, from
 }
 
@@ -119,15 +125,15 @@ func TestServer(t *testing.T) {
 		{pki.KubeletClient, "/portForward/ns/pod", 501, "portForward is not there"},
 	} {
 		response := get(tc.user, tc.path)
-		body, err := io.ReadAll(response.Body)
+		body, err := io.ReadAll(response.body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if response.StatusCode != tc.status || !strings.HasPrefix(string(body), tc.body) || (tc.body == "" && len(body) > 0) {
-			t.Errorf("%s as %q: %d %q, want %d %q…", tc.path, tc.user, response.StatusCode, body, tc.status, tc.body)
+		if response.status != tc.status || !strings.HasPrefix(string(body), tc.body) || (tc.body == "" && len(body) > 0) {
+			t.Errorf("%s as %q: %d %q, want %d %q…", tc.path, tc.user, response.status, body, tc.status, tc.body)
 		}
 	}
-	body, err := io.ReadAll(get(pki.KubeletClient, logs+"?tailLines=3").Body)
+	body, err := io.ReadAll(get(pki.KubeletClient, logs+"?tailLines=3").body)
 	if err != nil || strings.Count(string(body), "\n") != 3 {
 		t.Errorf("three last lines: %q, %v", body, err)
 	}
@@ -136,7 +142,7 @@ func TestServer(t *testing.T) {
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	get, _ := start(t)
-	lines := bufio.NewScanner(get(pki.KubeletClient, "/containerLogs/ns/pod/main?follow=true&tailLines=1").Body)
+	lines := bufio.NewScanner(get(pki.KubeletClient, "/containerLogs/ns/pod/main?follow=true&tailLines=1").body)
 	first := -1
 	for i := range 5 {
 		if !lines.Scan() {

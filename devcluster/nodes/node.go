@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -57,9 +58,7 @@ func (p Plan) node(of profile, index int) *corev1.Node {
 		corev1.LabelTopologyRegion:     place.region,
 		corev1.LabelTopologyZone:       place.zone,
 	}
-	for key, value := range place.labels {
-		labels[key] = value
-	}
+	maps.Copy(labels, place.labels)
 	resources := corev1.ResourceList{
 		corev1.ResourceCPU:              *resource.NewQuantity(of.cpu, resource.DecimalSI),
 		corev1.ResourceMemory:           *resource.NewQuantity(of.memory<<30, resource.BinarySI),
