@@ -66,7 +66,7 @@ func (c *caller) Watch(ctx context.Context, options metav1.ListOptions) (watch.I
 			if !streaming { // a streamed list has succeeded at its last bookmark, not before
 				c.status.answered()
 			}
-			return observe(w, c), nil
+			return observe(ctx, w, c), nil
 		}
 		if ctx.Err() != nil || outdated(err) || streaming && final(err) {
 			return nil, err // the list that follows a refused stream will tell
@@ -106,6 +106,7 @@ func (c *caller) pause(ctx context.Context, attempt int) bool {
 
 // observed is a watch whose errors and whose end of the initial list are noted on the way through.
 type observed struct {
+	ctx    context.Context //nolint:containedctx // of the call, whose end breaks the stream
 	inner  watch.Interface
 	caller *caller
 	events chan watch.Event
@@ -113,8 +114,8 @@ type observed struct {
 	done   chan struct{}
 }
 
-func observe(inner watch.Interface, c *caller) *observed {
-	o := &observed{inner: inner, caller: c, events: make(chan watch.Event), done: make(chan struct{})}
+func observe(ctx context.Context, inner watch.Interface, c *caller) *observed {
+	o := &observed{ctx: ctx, inner: inner, caller: c, events: make(chan watch.Event), done: make(chan struct{})}
 	go o.relay()
 	return o
 }
@@ -139,6 +140,9 @@ func (o *observed) relay() {
 }
 
 func (o *observed) note(event watch.Event) {
+	if o.ctx.Err() != nil {
+		return
+	}
 	switch event.Type {
 	case watch.Error:
 		if err := apierrors.FromObject(event.Object); !outdated(err) {

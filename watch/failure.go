@@ -29,6 +29,8 @@ func (t target) name() string { return t.GroupResource().String() }
 func (t target) explain(err error) string {
 	var status apierrors.APIStatus
 	switch {
+	case torn(err):
+		return fmt.Sprintf("the connection to the API server at %s broke", t.host)
 	case apierrors.IsForbidden(err):
 		where := "in all namespaces"
 		if t.namespace != "" {
@@ -95,8 +97,11 @@ func outdated(err error) bool {
 // reached tells whether the API server answered at all, if only with a refusal.
 func reached(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status)
+	return errors.As(err, &status) && !torn(err)
 }
+
+// torn tells whether a watch broke off. client-go dresses that as an answer of the API server's.
+func torn(err error) bool { return apierrors.HasStatusCause(err, "ClientWatchDecoding") }
 
 // final tells whether an error is the API server's considered answer: asking again changes nothing by itself.
 func final(err error) bool {

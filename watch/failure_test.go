@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"syscall"
@@ -57,6 +58,11 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 			"no trust between here and the API server at https://api.example:6443: check the certificate authority of the configuration (x509: certificate signed by unknown authority)", false,
 		},
 		{"other", pods, call(fmt.Errorf("round trip: %w", errors.New("odd"))), "the API server at https://api.example:6443 cannot be reached: odd", false},
+		{
+			"torn watch", pods,
+			apierrors.FromObject(apierrors.NewClientErrorReporter(500, "GET", "ClientWatchDecoding").AsObject(io.ErrUnexpectedEOF)),
+			"the connection to the API server at https://api.example:6443 broke", false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, tt.want, tt.target.explain(tt.err))
