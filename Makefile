@@ -1,0 +1,64 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Once for every go command: the build cache keeps the results of different flags apart.
+export GOFLAGS := $(sort $(GOFLAGS) -trimpath -buildvcs=false)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# The commit's time and not today's, so that the same commit gives the same binary.
+BUILT ?= $(shell git log -1 --format=%cI 2>/dev/null)
+
+FUZZTIME ?= 20s
+BENCH ?= .
+
+lint := go tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml
+# Packages with tests. Those without would be compiled all the same, and one of the devcluster's is all of Kubernetes.
+tested := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...
+
+.PHONY: help demo run build test test-unit lint generate verify bench fuzz clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## A cluster with GPUs and deployments on this machine, and KubeFoundry on it; no container runtime needed
+	scripts/demo
+
+run: build ## KubeFoundry on the cluster of your kubeconfig; ARGS are its flags
+	bin/kubefoundry serve $(ARGS)
+
+build: ## The binary, bin/kubefoundry
+	go build -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.buildTime=$(BUILT)' -o bin/kubefoundry ./cmd/kubefoundry
+
+test: ## All tests, with the race detector; those that need a cluster start one
+	go run ./internal/devcluster/run path >/dev/null # its first build takes minutes, which no test's timeout should count
+	go test -race -timeout 30m ./...
+	cd devcluster && go test -race -timeout 30m $$($(tested))
+
+test-unit: ## The tests that need no cluster
+	go test -race -short ./...
+
+lint: ## golangci-lint, with the layers of the design
+	$(lint) ./...
+	cd devcluster && $(lint) ./...
+
+generate: ## Wire types and routes from api/openapi.yaml
+	go generate ./...
+
+verify: generate ## Generate, and fail if anything changed
+	git diff --exit-code
+
+bench: ## Benchmarks; BENCH chooses by name
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+
+fuzz: ## Every fuzz target for FUZZTIME
+	for package in $$($(tested)); do \
+		for target in $$(go test -run '^$$' -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+clean: ## Remove what was built here
+	rm -rf bin dist
