@@ -58,10 +58,24 @@ func (c *cluster) open(t testing.TB, query string, header ...string) *follower {
 // next is the next event, folded into what the follower holds.
 func (f *follower) next() streamclient.Event {
 	f.t.Helper()
-	e, err := f.reader.Next()
+	e, err := f.read()
 	require.NoError(f.t, err)
-	e.Data = bytes.Clone(e.Data)
-	f.events = append(f.events, e)
+	f.fold(e)
+	return e
+}
+
+// read is the next event, which is not looked at yet.
+func (f *follower) read() (streamclient.Event, error) {
+	e, err := f.reader.Next()
+	if err == nil {
+		e.Data = bytes.Clone(e.Data)
+		f.events = append(f.events, e)
+	}
+	return e, err
+}
+
+func (f *follower) fold(e streamclient.Event) {
+	f.t.Helper()
 	switch e.Type {
 	case streamclient.EventReset:
 		clear(f.held)
@@ -74,7 +88,6 @@ func (f *follower) next() streamclient.Event {
 			}
 		}
 	}
-	return e
 }
 
 // until reads on to the next event of a type.

@@ -11,10 +11,12 @@ import (
 )
 
 // A frame is one `changes` event: at most maxFrameEntries documents of about maxFrameBytes in all, so that a slow
-// connection is never far inside one event, and one document of any size is never cut.
+// connection is never far inside one event, and one document of any size is never cut. The SSE library prints an event with
+// package fmt, which keeps buffers of up to 64 KiB: a frame with what is around its documents stays below, or each one
+// sent would be copied into a new buffer.
 const (
 	maxFrameEntries = 512
-	maxFrameBytes   = 64 << 10
+	maxFrameBytes   = 40 << 10
 )
 
 // frame is what a reader has to be sent next. It is shared and never changed.
