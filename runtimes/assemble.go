@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/capacity"
 )
 
 // MaxPods is how many pods stand in a deployment's document; it is read by everybody who looks at a list.
@@ -150,7 +151,7 @@ func fillGPUs(d *api.Deployment, states []podState, roles []string) {
 		return
 	}
 	for i := range states {
-		gpus := PodGPUs(states[i].pod)
+		gpus := capacity.PodGPUs(states[i].pod)
 		if gpus == 0 {
 			continue
 		}

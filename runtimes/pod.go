@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/capacity"
 )
 
 // PodDocument is the document of a deployment's pod. The id is the deployment's.
@@ -23,7 +24,7 @@ func PodDocument(rt Runtime, deploymentID string, pod *corev1.Pod) api.Pod {
 		Node:       pod.Spec.NodeName,
 		Reason:     s.reason,
 		Message:    s.message,
-		Gpus:       PodGPUs(pod),
+		Gpus:       capacity.PodGPUs(pod),
 		Containers: containers(pod),
 		CreatedAt:  pod.CreationTimestamp.UTC(),
 	}

@@ -77,7 +77,9 @@ func (p publishing) term(ctx context.Context, client kubernetes.Interface, names
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(term context.Context) { terms <- term },
 			OnStoppedLeading: func() { p.log.Info("not publishing: this replica does not hold the Lease") },
-			OnNewLeader:      func(leader string) { p.log.Info("leader elected", zap.String("leader", leader), zap.Bool("self", leader == identity)) },
+			OnNewLeader: func(leader string) {
+				p.log.Info("leader elected", zap.String("leader", leader), zap.Bool("self", leader == identity))
+			},
 		},
 	})
 	if err != nil {

@@ -7,8 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// gpuResources are the resources that stand for whole GPUs.
-var gpuResources = [...]corev1.ResourceName{"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"}
+// GPUResources are the resources that stand for whole GPUs.
+func GPUResources() [4]corev1.ResourceName {
+	return [...]corev1.ResourceName{"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"}
+}
 
 // maxGPUs bounds what one quantity can say, so that no sum overflows whatever a status claims.
 const maxGPUs = math.MaxInt32
@@ -19,7 +21,7 @@ const maxGPUs = math.MaxInt32
 // allows only cpu, memory and huge pages there.
 func PodGPUs(pod *corev1.Pod) int {
 	total := 0
-	for _, name := range gpuResources {
+	for _, name := range GPUResources() {
 		total += podRequest(&pod.Spec, name)
 	}
 	return total
