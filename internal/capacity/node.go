@@ -12,7 +12,7 @@ import (
 // Node returns the document of a node on which pods hold `allocated` GPUs.
 func Node(node *corev1.Node, allocated int) api.Node {
 	total := 0
-	for _, name := range gpuResources {
+	for _, name := range GPUResources() {
 		total += count(node.Status.Allocatable[name])
 	}
 	allocated = max(allocated, 0)
