@@ -13,16 +13,16 @@ import (
 func TemplateGPUs(podSpec map[string]any) int {
 	var pod corev1.Pod
 	for _, c := range field.Maps(podSpec, "containers") {
-		pod.Spec.Containers = append(pod.Spec.Containers, container(c))
+		pod.Spec.Containers = append(pod.Spec.Containers, templateContainer(c))
 	}
 	for _, c := range field.Maps(podSpec, "initContainers") {
-		pod.Spec.InitContainers = append(pod.Spec.InitContainers, container(c))
+		pod.Spec.InitContainers = append(pod.Spec.InitContainers, templateContainer(c))
 	}
 	return min(capacity.PodGPUs(&pod), field.Max)
 }
 
-// container is what counting GPUs needs of a container.
-func container(c map[string]any) corev1.Container {
+// templateContainer is what counting GPUs needs of a container.
+func templateContainer(c map[string]any) corev1.Container {
 	policy := corev1.ContainerRestartPolicy(field.Text(c, "restartPolicy"))
 	return corev1.Container{RestartPolicy: &policy, Resources: corev1.ResourceRequirements{
 		Requests: gpus(c, "requests"), Limits: gpus(c, "limits"),
