@@ -29,7 +29,7 @@ type edition struct {
 // The same bounds as those of httpapi.
 const (
 	bareInterval     = 50 * time.Millisecond
-	bareFrameBytes   = 64 << 10
+	bareFrameBytes   = 40 << 10
 	bareFrameEntries = 512
 )
 

@@ -103,7 +103,7 @@ func (b *fanoutBench) stalled(ctx context.Context, r *report) error {
 	defer s.close()
 	var with, without rounded
 	round := func() (measured, error) {
-		// Events of 64 KiB, until nothing more goes into the socket of a client that does not read.
+		// Large events, until nothing more goes into the socket of a client that does not read.
 		if _, err := s.cost(order{Burst: b.loadFor, Rate: b.rate}, 0); err != nil {
 			return measured{}, err
 		}
