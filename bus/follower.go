@@ -61,7 +61,7 @@ func (f *follower) run(ctx context.Context) error {
 		if f.progress.epoch != began.epoch || f.progress.revision != began.revision {
 			pause = shortest
 		}
-		if label != last {
+		if label != last && (last != "" || label != "no bucket") { // at the start it is still being made
 			f.log.Info("watch ended", zap.Error(err))
 		}
 		last = label

@@ -151,7 +151,7 @@ func (s *screen) frame(width, height int, now time.Time) []string {
 
 // title says where the rows are from and whether they still hold.
 func (s *screen) title(connection streamclient.Status, since time.Time, list []row, width int, now time.Time) string {
-	state, ink := "", ""
+	var state, ink string
 	switch {
 	case connection.Live && s.state.Complete():
 		state, ink = "live", "\x1b[32m"

@@ -170,8 +170,7 @@ func phases(list []row) string {
 	if len(list) == 1 {
 		noun = "deployment"
 	}
-	text := fmt.Sprintf("%d %s", len(list), noun)
-	separator := ": "
+	var parts []string
 	for _, phase := range []api.Phase{api.PhaseRunning, api.PhaseDeploying, api.PhasePending, api.PhaseFailed, api.PhaseTerminating} {
 		n := 0
 		for _, r := range list {
@@ -180,9 +179,12 @@ func phases(list []row) string {
 			}
 		}
 		if n > 0 {
-			text += fmt.Sprintf("%s%d %s", separator, n, phase)
-			separator = ", "
+			parts = append(parts, fmt.Sprintf("%d %s", n, phase))
 		}
+	}
+	text := fmt.Sprintf("%d %s", len(list), noun)
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, ", ")
 	}
 	return text
 }

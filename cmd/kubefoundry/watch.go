@@ -145,17 +145,14 @@ func runWatch(ctx context.Context, o watchOptions, address string, stdout, stder
 		defer close(done)
 		cancel(client.Run(both, o.since, out.event))
 	}()
-	err := out.run(both)
-	cancel(err)
+	cancel(out.run(both))
 	<-done
-	if err == nil {
-		err = context.Cause(both)
-	}
+	why := context.Cause(both)
 	// Who watches may interrupt, and who reads our output may stop: both are how a watch ends.
-	if ctx.Err() != nil || errors.Is(err, syscall.EPIPE) {
+	if ctx.Err() != nil || errors.Is(why, syscall.EPIPE) {
 		return nil
 	}
-	return err
+	return why
 }
 
 // newHTTPClient differs from the default one in that it gives a server that does not answer up sooner.
