@@ -131,7 +131,7 @@ func BenchmarkFill(b *testing.B) {
 				require.NoError(b, err)
 				p, sink := bus.Publisher(), newCounter()
 				go func() {
-					for range sink.applied { //nolint:revive // not of interest
+					for range sink.applied {
 					}
 				}()
 				for i := range n {

@@ -114,7 +114,7 @@ func (s *session) judge(p probe, waiting int) error {
 	if p.err != nil {
 		// A connection that is lost, or a server that is busy: the next one will tell more.
 		s.log.Debug("probe", zap.Error(p.err))
-		return nil
+		return nil //nolint:nilerr // not a fault of the watch
 	}
 	revision := s.progress.revision
 	tuning := s.config.tuning

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/view"
@@ -24,12 +25,7 @@ func (s *Server) GetClusterStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if status.Connected && len(runtimes) > 0 {
-		chosen := runtimes[0]
-		for i := len(runtimes) - 1; i >= 0; i-- {
-			if runtimes[i].Installed {
-				chosen = runtimes[i]
-			}
-		}
+		chosen := runtimes[max(slices.IndexFunc(runtimes, func(r api.Runtime) bool { return r.Installed }), 0)]
 		status.Provider = &api.ProviderRef{Id: chosen.Id, Name: chosen.Name}
 		status.ProviderInstallation = &api.ProviderInstallation{
 			Installed: chosen.Installed, CrdFound: chosen.Installed, OperatorRunning: chosen.Healthy, Message: chosen.Message,

@@ -24,19 +24,29 @@ type metrics struct {
 
 func newMetrics(registry *prometheus.Registry, v *view.View) *metrics {
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubefoundry_http_requests_total",
-			Help: "Requests answered, without streams."}, []string{"route", "status"}),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kubefoundry_http_request_duration_seconds",
-			Help: "Time to answer a request, without streams.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"route"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubefoundry_http_requests_total",
+			Help: "Requests answered, without streams.",
+		}, []string{"route", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kubefoundry_http_request_duration_seconds",
+			Help: "Time to answer a request, without streams.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+		}, []string{"route"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubefoundry_stream_clients", Help: "Open streams."}),
-		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubefoundry_stream_ended_total",
-			Help: "Streams that ended, by reason: gone (the client left), stalled (it did not read in time), shutdown, max-age."}, []string{"reason"}),
-		resets: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubefoundry_stream_resets_total",
-			Help: "Clients that had to start over, by reason; start is a client without a cursor."}, []string{"reason"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubefoundry_stream_ended_total",
+			Help: "Streams that ended, by reason: gone (the client left), stalled (it did not read in time), shutdown, max-age.",
+		}, []string{"reason"}),
+		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubefoundry_stream_resets_total",
+			Help: "Clients that had to start over, by reason; start is a client without a cursor.",
+		}, []string{"reason"}),
 		frames:     prometheus.NewCounter(prometheus.CounterOpts{Name: "kubefoundry_stream_frames_total", Help: "Events handed to streams."}),
 		frameBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "kubefoundry_stream_bytes_total", Help: "Bytes of event data handed to streams."}),
-		framesShared: prometheus.NewCounter(prometheus.CounterOpts{Name: "kubefoundry_stream_frames_shared_total",
-			Help: "Frames of changes that were rendered already for another client."}),
+		framesShared: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "kubefoundry_stream_frames_shared_total",
+			Help: "Frames of changes that were rendered already for another client.",
+		}),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{Name: "kubefoundry_stream_rejected_total", Help: "Streams refused because too many were open."}),
 	}
 	registry.MustRegister(m.requests, m.durations, m.streams, m.ended, m.resets, m.frames, m.frameBytes, m.framesShared, m.rejected, &viewCollector{v})

@@ -121,8 +121,7 @@ func detail(err error) api.ErrorDetail {
 		return d
 	}
 	d := api.ErrorDetail{Field: "body", Message: cmp.Or(request.Reason, "cannot be read")}
-	var schema *openapi3.SchemaError
-	if errors.As(err, &schema) {
+	if schema, ok := errors.AsType[*openapi3.SchemaError](err); ok {
 		d.Message = schema.Reason
 		if pointer := schema.JSONPointer(); len(pointer) > 0 {
 			d.Field = strings.Join(pointer, ".")

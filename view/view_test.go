@@ -55,8 +55,7 @@ func (c *client) restart(t require.TestingT, v *View) {
 // read takes one batch, and reports whether the client now holds a consistent whole.
 func (c *client) read(t require.TestingT, v *View, entries, bytes int) bool {
 	batch, err := v.Changes(c.reader, c.scope, entries, bytes)
-	var reset *ResetError
-	if errors.As(err, &reset) {
+	if _, reset := errors.AsType[*ResetError](err); reset {
 		c.restart(t, v)
 		return false
 	}
@@ -187,7 +186,7 @@ func TestReadersHoldWhatAListReturns(t *testing.T) {
 				}
 				w.view.Apply(w.epoch, entries, false)
 			},
-			"apply again": func(t *rapid.T) { // a watch that was resumed one revision too early
+			"apply again": func(*rapid.T) { // a watch that was resumed one revision too early
 				h := w.history[w.epoch]
 				w.view.Apply(w.epoch, h[len(h)-min(len(h), 2):], false)
 			},
@@ -295,8 +294,10 @@ func second[T any](_ T, err error) error { return err }
 func TestAFilterNarrowsAList(t *testing.T) {
 	v := New(Options{})
 	doc := func(revision uint64, ns, runtime, name, rest string) api.Entry {
-		return api.Entry{Key: api.DeploymentKey(ns, runtime, name), Revision: revision, Time: time.Now(),
-			JSON: fmt.Appendf(nil, `{"name":%q,"namespace":%q,"provider":%q,%s}`, name, ns, runtime, rest)}
+		return api.Entry{
+			Key: api.DeploymentKey(ns, runtime, name), Revision: revision, Time: time.Now(),
+			JSON: fmt.Appendf(nil, `{"name":%q,"namespace":%q,"provider":%q,%s}`, name, ns, runtime, rest),
+		}
 	}
 	v.Apply("e", []api.Entry{
 		doc(1, "ml", "kaito", "llama", `"phase":"Running","engine":"llamacpp","modelId":"meta/Llama-3"`),

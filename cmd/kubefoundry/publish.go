@@ -94,7 +94,7 @@ func (p publishing) term(ctx context.Context, client kubernetes.Interface, names
 	defer cancel()
 	select {
 	case term := <-terms:
-		return p.run(term)
+		return p.run(term) //nolint:contextcheck // the elector made it of ctx
 	case <-over:
 		return nil
 	}

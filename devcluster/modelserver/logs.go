@@ -96,16 +96,16 @@ func runOf(pod *corev1.Pod, c kubelet.Container) (run, error) {
 	} else if c.Previous {
 		return run{}, fmt.Errorf("previous container %s in pod %s/%s: %w", c.Name, c.Namespace, c.Pod, fs.ErrNotExist)
 	}
-	return run{}, notStarted(fmt.Sprintf("container %q in pod %q is waiting to start: %s", c.Name, c.Pod, waiting))
+	return run{}, notStartedError(fmt.Sprintf("container %q in pod %q is waiting to start: %s", c.Name, c.Pod, waiting))
 }
 
-// notStarted is an fs.ErrInvalid in the words of a kubelet, which people read.
-type notStarted string
+// notStartedError is an fs.ErrInvalid in the words of a kubelet, which people read.
+type notStartedError string
 
-func (e notStarted) Error() string { return string(e) }
+func (e notStartedError) Error() string { return string(e) }
 
 // Is makes it an fs.ErrInvalid.
-func (notStarted) Is(target error) bool { return target == fs.ErrInvalid }
+func (notStartedError) Is(target error) bool { return target == fs.ErrInvalid }
 
 func (r run) ended(t *corev1.ContainerStateTerminated) run {
 	r.start, r.end = t.StartedAt.Time, t.FinishedAt.Time
@@ -142,7 +142,7 @@ func (r run) lines(after, until time.Time) iter.Seq2[time.Time, string] {
 		// finds the same ones.
 		first := open.Add(window)
 		if skip := after.Sub(first) / window; skip > 0 {
-			first = first.Add(skip * window)
+			first = first.Add(skip * window) //nolint:durationcheck // skip is a number of windows
 		}
 		for at := first; !at.After(until); at = at.Add(window) {
 			if !r.working(script, at, yield) {

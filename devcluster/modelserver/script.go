@@ -79,7 +79,7 @@ func workerReady(r run) []string {
 }
 
 // accessLog is a request as uvicorn logs it.
-func accessLog(r run, _ time.Time, chance *rand.Rand) string {
+func accessLog(_ run, _ time.Time, chance *rand.Rand) string {
 	status := "200 OK"
 	if chance.IntN(200) == 0 {
 		status = "400 Bad Request"

@@ -112,8 +112,14 @@ func TestNothingIsLost(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	scopes := []view.Scope{
-		{}, {Namespace: namespace(0)}, {Kinds: []api.Kind{api.KindDeployments}}, {Kinds: []api.Kind{api.KindPods, api.KindNodes}, Namespace: namespace(1)},
-		{Kinds: []api.Kind{api.KindCapacity}}, {}, {Kinds: []api.Kind{api.KindDeployments, api.KindPods}}, {Namespace: namespace(2)},
+		{},
+		{Namespace: namespace(0)},
+		{Kinds: []api.Kind{api.KindDeployments}},
+		{Kinds: []api.Kind{api.KindPods, api.KindNodes}, Namespace: namespace(1)},
+		{Kinds: []api.Kind{api.KindCapacity}},
+		{},
+		{Kinds: []api.Kind{api.KindDeployments, api.KindPods}},
+		{Namespace: namespace(2)},
 	}
 	clients := make([]*client, len(scopes))
 	for i, scope := range scopes {

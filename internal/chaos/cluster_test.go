@@ -39,12 +39,24 @@ var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "
 // kinds are the three runtimes' resources.
 func kinds() []kind {
 	return []kind{
-		{"kaito", "kaito.sh/workspace", schema.GroupVersionResource{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces"}, "workspaces.kaito.sh",
-			`{"apiVersion":"kaito.sh/v1beta1","kind":"Workspace","resource":{"count":1,"labelSelector":{"matchLabels":{"a":"b"}}},"inference":{"preset":{"name":"phi-4"}}}`},
-		{"dynamo", "nvidia.com/dynamo-graph-deployment-name", schema.GroupVersionResource{Group: "nvidia.com", Version: "v1alpha1", Resource: "dynamographdeployments"}, "dynamographdeployments.nvidia.com",
-			`{"apiVersion":"nvidia.com/v1alpha1","kind":"DynamoGraphDeployment","spec":{"backendFramework":"vllm","services":{"VllmWorker":{"componentType":"worker","replicas":1}}}}`},
-		{"kuberay", "", schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayservices"}, "rayservices.ray.io",
-			`{"apiVersion":"ray.io/v1","kind":"RayService","spec":{"serveConfigV2":"applications: []","rayClusterConfig":{"headGroupSpec":{"rayStartParams":{},"template":{"spec":{"containers":[{"name":"ray-head","image":"ray"}]}}}}}}`},
+		{
+			"kaito", "kaito.sh/workspace",
+			schema.GroupVersionResource{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces"},
+			"workspaces.kaito.sh",
+			`{"apiVersion":"kaito.sh/v1beta1","kind":"Workspace","resource":{"count":1,"labelSelector":{"matchLabels":{"a":"b"}}},"inference":{"preset":{"name":"phi-4"}}}`,
+		},
+		{
+			"dynamo", "nvidia.com/dynamo-graph-deployment-name",
+			schema.GroupVersionResource{Group: "nvidia.com", Version: "v1alpha1", Resource: "dynamographdeployments"},
+			"dynamographdeployments.nvidia.com",
+			`{"apiVersion":"nvidia.com/v1alpha1","kind":"DynamoGraphDeployment","spec":{"backendFramework":"vllm","services":{"VllmWorker":{"componentType":"worker","replicas":1}}}}`,
+		},
+		{
+			"kuberay", "",
+			schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayservices"},
+			"rayservices.ray.io",
+			`{"apiVersion":"ray.io/v1","kind":"RayService","spec":{"serveConfigV2":"applications: []","rayClusterConfig":{"headGroupSpec":{"rayStartParams":{},"template":{"spec":{"containers":[{"name":"ray-head","image":"ray"}]}}}}}}`,
+		},
 	}
 }
 
@@ -88,10 +100,7 @@ func (c *cluster) define(t *testing.T, name string) {
 	require.NoError(t, yaml.Unmarshal(raw, &crd.Object))
 	require.Eventually(t, func() bool { // one of this name may still be on its way out
 		_, err := c.dynamic.Resource(crds).Create(t.Context(), crd.DeepCopy(), metav1.CreateOptions{})
-		if err != nil {
-			return false
-		}
-		return true
+		return err == nil
 	}, time.Minute, 100*time.Millisecond, "%s cannot be created", name)
 	require.Eventually(t, func() bool {
 		got, err := c.dynamic.Resource(crds).Get(t.Context(), name, metav1.GetOptions{})
