@@ -205,7 +205,7 @@ func TestSilenceOfThePublisherShows(t *testing.T) {
 		c.fill()
 		bodies := &Server{view: c.view, bodies: newBodies()}
 		read := func() (*body, api.KindState) {
-			b, err := bodies.rendered(bodyKey{"x", view.Query{Kind: api.KindDeployments}}, func(b []byte, page view.Page) ([]byte, error) {
+			b, err := bodies.rendered(bodyKey{"x", view.Query{Kind: api.KindDeployments}}, func(_ []byte, page view.Page) ([]byte, error) {
 				return json.Marshal(page.State)
 			}, nil)
 			require.NoError(t, err)
@@ -225,6 +225,25 @@ func TestSilenceOfThePublisherShows(t *testing.T) {
 		require.NotEqual(t, first.Error, second.Error, "silent again, since later")
 		require.NotEqual(t, silent.version, later.version)
 	})
+}
+
+// TestABodyIsNotKeptUnderALaterVersion: what changes while it is rendered makes it old.
+func TestABodyIsNotKeptUnderALaterVersion(t *testing.T) {
+	c := &cluster{t: t, view: view.New(view.Options{}), epoch: "e1"}
+	c.fill()
+	s := &Server{view: c.view, bodies: newBodies()}
+	read := func(meanwhile func()) int {
+		b, err := s.rendered(bodyKey{"x", view.Query{Kind: api.KindDeployments}}, func(b []byte, page view.Page) ([]byte, error) {
+			meanwhile()
+			return fmt.Append(b, page.Total), nil
+		}, nil)
+		require.NoError(t, err)
+		var n int
+		require.NoError(t, json.Unmarshal(b.plain, &n))
+		return n
+	}
+	require.Equal(t, 4, read(func() { c.put(deployment("ml", "kaito", "new")) }))
+	require.Equal(t, 5, read(func() {}))
 }
 
 func TestCompression(t *testing.T) {
