@@ -64,6 +64,4 @@ func table(out io.Writer, rows [][]string) error {
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/1e6) }
 
-func us(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d)/1e3) }
-
 func times(ratio float64) string { return fmt.Sprintf("%.2fx", ratio) }

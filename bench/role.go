@@ -87,7 +87,7 @@ func playRole(ctx context.Context, in io.Reader, out io.Writer) error {
 	defer func() {
 		p.close()
 		_ = web.Close()
-		<-served
+		<-served //nolint:errcheck // only that it ended
 	}()
 	reply := answer{Address: listener.Addr().String()}
 	for {

@@ -24,7 +24,6 @@ type scaleBench struct {
 	binary      string
 	nodes       int
 	deployments int
-	pods        int
 	idle        time.Duration
 	patience    time.Duration
 }

@@ -147,12 +147,11 @@ func runWatch(ctx context.Context, o watchOptions, address string, stdout, stder
 	}()
 	cancel(out.run(both))
 	<-done
-	why := context.Cause(both)
 	// Who watches may interrupt, and who reads our output may stop: both are how a watch ends.
-	if ctx.Err() != nil || errors.Is(why, syscall.EPIPE) {
-		return nil
+	if why := context.Cause(both); ctx.Err() == nil && !errors.Is(why, syscall.EPIPE) {
+		return why
 	}
-	return why
+	return nil
 }
 
 // newHTTPClient differs from the default one in that it gives a server that does not answer up sooner.
