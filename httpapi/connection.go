@@ -32,15 +32,17 @@ func newSSE() *sse.Server {
 	return s
 }
 
-// serveEvents runs pump on a connection until it returns or the client is gone, and tells whether the client stalled.
+// serveEvents runs pump on a response until it returns or ctx ends, and tells whether the client stalled. When hurry ends,
+// what is still to be written has no more time.
 //
 // The order of the teardown matters. The library ends a subscriber by a goroutine that waits for the request's context and
 // then hands the subscriber to the stream's goroutine: a stream that was removed before that leaves it waiting for ever.
-func serveEvents(server *sse.Server, name string, deadline time.Duration, w http.ResponseWriter, r *http.Request, pump func(*connection)) (stalled bool) {
-	ctx, cancel := context.WithCancel(r.Context())
+func serveEvents(ctx, hurry context.Context, server *sse.Server, name string, deadline time.Duration, w http.ResponseWriter, pump func(*connection)) (stalled bool) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &connection{server: server, stream: server.CreateStream(name), ctx: ctx}
 	c.writer = &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w), deadline: deadline, cancel: cancel, written: make(chan struct{}, credits)}
+	defer context.AfterFunc(hurry, func() { _ = c.writer.control.SetWriteDeadline(time.Now()) })()
 	pumped, unsubscribed := make(chan struct{}), make(chan struct{})
 	c.stream.OnSubscribe = func(string, *sse.Subscriber) { // called on a goroutine of its own
 		defer close(pumped)
@@ -49,11 +51,9 @@ func serveEvents(server *sse.Server, name string, deadline time.Duration, w http
 	}
 	c.stream.OnUnsubscribe = func(string, *sse.Subscriber) { close(unsubscribed) }
 
-	// The request that the library sees: it takes the stream's name from the query, and answers 400 to a Last-Event-ID
-	// that is not a number.
-	inner := r.WithContext(ctx)
-	inner.URL, inner.Header = &url.URL{RawQuery: "stream=" + name}, http.Header{}
-	server.ServeHTTP(c.writer, inner)
+	// The library takes the stream's name from the query of a request, and ends with the request's context.
+	request := (&http.Request{Method: http.MethodGet, URL: &url.URL{RawQuery: "stream=" + name}, Header: http.Header{}}).WithContext(ctx)
+	server.ServeHTTP(c.writer, request)
 	cancel()
 	<-unsubscribed
 	server.RemoveStream(name)

@@ -28,7 +28,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
 					panic(p)
 				}
-				s.logPanic(r, p)
+				s.logPanic(r.URL.Path, p)
 				s.fail(w, r, api.Errorf(api.ErrorCodeInternal, "the server failed to answer; its log says why"))
 			}
 		}()
@@ -51,36 +51,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
 			r.Method = http.MethodGet
 		}
-		if r.URL.Path != streamPath {
-			next.ServeHTTP(w, r)
-			return
-		}
-		later := new(afterward)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), afterwardKey{}, later)))
-		if later.run != nil {
-			later.run()
-		}
+		next.ServeHTTP(w, r)
 	})
 }
 
-// afterward is what a stream's handler leaves to run when it and all middleware have returned. A stream parks its goroutine
-// for as long as it lasts: with their frames on it, the garbage collector cannot shrink its stack below 16 KiB, and
-// without it comes down to 8.
-type afterward struct{ run func() }
-
-type afterwardKey struct{}
-
-// afterwards runs f when the middleware has returned, or at once where there is none.
-func afterwards(r *http.Request, f func()) {
-	if later, ok := r.Context().Value(afterwardKey{}).(*afterward); ok {
-		later.run = f
-		return
-	}
-	f()
-}
-
-func (s *Server) logPanic(r *http.Request, p any) {
-	s.log.Error("request panicked", zap.String("path", r.URL.Path), zap.Any("panic", p), zap.Stack("stack"))
+func (s *Server) logPanic(path string, p any) {
+	s.log.Error("request panicked", zap.String("path", path), zap.Any("panic", p), zap.Stack("stack"))
 }
 
 // isHead tells whether a GET was asked for as HEAD.

@@ -45,11 +45,14 @@ type Server struct {
 	frames  *frames
 	pulse   *pulse
 	streams chan struct{} // one token for each open stream
+	buffers sync.Pool     // of events that are being written
 
-	closing context.Context // done when streams have to end
-	close   context.CancelFunc
-	closed  sync.Once
-	running sync.WaitGroup
+	closing  context.Context // done when streams have to end
+	close    context.CancelFunc
+	hurrying context.Context // done when they have no more time to
+	hurry    context.CancelFunc
+	closed   sync.Once
+	running  sync.WaitGroup
 }
 
 // New makes a Server and starts its pulse. Close ends it.
@@ -66,6 +69,7 @@ func New(o Options) (*Server, error) {
 		bodies: newBodies(), stream: o.Stream, sse: newSSE(), frames: newFrames(o.View), streams: make(chan struct{}, o.Stream.Max),
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
+	s.hurrying, s.hurry = context.WithCancel(context.Background())
 	s.pulse = newPulse(s.stream.Coalesce, s.frames.forget)
 	s.running.Go(func() { s.pulse.run(s.closing, o.View) })
 	return s, nil
@@ -77,11 +81,16 @@ func (s *Server) Close() {
 	s.closed.Do(func() {
 		s.close()
 		s.running.Wait()
-		for range cap(s.streams) { // a stream holds its token until its handler has returned
+		defer time.AfterFunc(byeTime, s.hurry).Stop()
+		defer s.hurry()
+		for range cap(s.streams) { // a stream holds its token until nothing is left of it
 			s.streams <- struct{}{}
 		}
 	})
 }
+
+// byeTime is how long clients that are slow to read may take with their last events when the server ends.
+const byeTime = 2 * time.Second
 
 // Handler is the root of the server.
 func (s *Server) Handler() http.Handler {

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,21 +75,46 @@ func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.Ge
 		s.fail(w, r, api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams)))
 		return
 	}
-	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
-	afterwards(r, func() { s.serveStream(w, r, p, reset) })
+	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone", afterwards: func() {}}
+	wire, err := take(w, &s.buffers)
+	if err != nil { // HTTP/2
+		s.serveStream(r.Context(), w, p, reset)
+		return
+	}
+	go s.serveWire(wire, p, reset) // net/http's own goroutine and buffers end with the handler
+}
+
+// serveWire is serveStream on a connection of our own.
+func (s *Server) serveWire(w *wire, p *pump, reset api.ResetEventReason) {
+	ctx, gone := context.WithCancel(context.Background())
+	var listening sync.WaitGroup
+	listening.Go(func() { w.listen(gone) })
+	// Before the stream gives its token back: with the last one, the server has ended.
+	p.afterwards = func() {
+		_ = w.conn.Close()
+		listening.Wait()
+		gone()
+	}
+	defer func() { // net/http catches only what panics on its own goroutines
+		if recovered := recover(); recovered != nil {
+			s.logPanic(streamPath, recovered)
+		}
+	}()
+	s.serveStream(ctx, w, p, reset)
 }
 
 // serveStream holds a token of s.streams, and gives it back.
-func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, p *pump, reset api.ResetEventReason) {
+func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, p *pump, reset api.ResetEventReason) {
 	defer func() { <-s.streams }()
+	defer p.afterwards()
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 	name := strconv.FormatUint(streamNumber.Add(1), 36)
-	stalled := serveEvents(s.sse, name, s.stream.WriteDeadline, w, r, func(c *connection) {
+	stalled := serveEvents(ctx, s.hurrying, s.sse, name, s.stream.WriteDeadline, w, func(c *connection) {
 		defer func() { // the pump has a goroutine of its own: nobody else would catch it, and it would end the process
 			if recovered := recover(); recovered != nil {
 				p.ended = "panic"
-				s.logPanic(r, recovered)
+				s.logPanic(streamPath, recovered)
 			}
 		}()
 		p.run(c, reset)
@@ -136,6 +163,8 @@ type pump struct {
 	reader    view.Reader
 	ended     string
 	expires   time.Time // when it is too old
+	// afterwards is called when the stream has ended.
+	afterwards func()
 }
 
 func (p *pump) run(c *connection, reset api.ResetEventReason) {
