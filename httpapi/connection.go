@@ -69,10 +69,14 @@ func (c *connection) send(event string, id []byte, data []byte) bool {
 
 // sendRetry is send with the time after which an EventSource comes back by itself.
 func (c *connection) sendRetry(event string, id []byte, data []byte, retry time.Duration) bool {
-	select {
-	case c.writer.written <- struct{}{}: // taken back when the event is flushed
-	case <-c.ctx.Done():
-		return false
+	select { // taken back when the event is flushed
+	case c.writer.written <- struct{}{}:
+	default: // a select of its own, for waiting on two channels costs more than all the rest of this
+		select {
+		case c.writer.written <- struct{}{}:
+		case <-c.ctx.Done():
+			return false
+		}
 	}
 	e := &sse.Event{ID: id, Event: []byte(event), Data: data}
 	if retry > 0 {

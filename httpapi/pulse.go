@@ -23,12 +23,14 @@ func newPulse(interval time.Duration, before func()) *pulse {
 	return p
 }
 
-// wait returns a channel that is closed at the next beat. Take it before reading, or a change in between goes unnoticed.
+// wait returns a channel that is closed at the next beat, or when the pulse has ended. Take it before reading, or a change in
+// between goes unnoticed.
 func (p *pulse) wait() <-chan struct{} { return *p.beat.Load() }
 
 func (p *pulse) run(ctx context.Context, v *view.View) {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
+	defer func() { close(*p.beat.Load()) }()
 	for {
 		changed := v.Wait()
 		p.before()

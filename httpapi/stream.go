@@ -176,33 +176,39 @@ func (p *pump) run(c *connection, reset api.ResetEventReason) {
 			return
 		}
 	}
-	bookmark := time.NewTicker(s.stream.Bookmark)
-	defer bookmark.Stop()
 	lifetime := time.Duration((0.8 + 0.2*rand.Float64()) * float64(s.stream.MaxAge)) //nolint:gosec // jitter, not a secret
 	p.expires = time.Now().Add(lifetime)
-	age := time.NewTimer(lifetime)
-	defer age.Stop()
+	pause := time.NewTimer(p.pause())
+	defer pause.Stop()
 	for {
 		beat := s.pulse.wait()
 		if !p.catchUp(c) {
 			return
 		}
-		select {
-		case <-beat:
-		case now := <-bookmark.C:
+		select { // few cases: each costs every client something at every change
+		case <-beat: // also when the server ends
+			if s.closing.Err() != nil {
+				p.bye(c, api.ByeEventReasonShutdown, retryAfterShutdown)
+				return
+			}
+		case now := <-pause.C:
+			if now.After(p.expires) {
+				p.bye(c, api.ByeEventReasonMaxAge, 0)
+				return
+			}
 			if !p.catchUp(c) || !p.bookmark(c, now) {
 				return
 			}
-		case <-age.C:
-			p.bye(c, api.ByeEventReasonMaxAge, 0)
-			return
-		case <-s.closing.Done():
-			p.bye(c, api.ByeEventReasonShutdown, retryAfterShutdown)
-			return
+			pause.Reset(p.pause())
 		case <-c.ctx.Done():
 			return
 		}
 	}
+}
+
+// pause is how long until there is something to do though nothing changed: a bookmark, or the end.
+func (p *pump) pause() time.Duration {
+	return min(p.server.stream.Bookmark, time.Until(p.expires)+time.Millisecond)
 }
 
 // catchUp sends everything that the client does not have. False when the connection is over.
