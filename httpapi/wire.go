@@ -71,6 +71,8 @@ func (w *wire) FlushError() error {
 		w.buffers.Put(event)
 	}
 	if err != nil {
+		// A part of the event may be out. Whatever came after it would be read as its rest.
+		_ = w.conn.Close()
 		return fmt.Errorf("stream: %w", err)
 	}
 	return nil
