@@ -41,7 +41,7 @@ func serveEvents(ctx, hurry context.Context, server *sse.Server, name string, de
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &connection{server: server, stream: server.CreateStream(name), ctx: ctx}
-	c.writer = &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w), deadline: deadline, cancel: cancel, written: make(chan struct{}, credits)}
+	c.writer = &deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w), deadline: deadline, hurry: hurry, cancel: cancel, written: make(chan struct{}, credits)}
 	defer context.AfterFunc(hurry, func() { _ = c.writer.control.SetWriteDeadline(time.Now()) })()
 	pumped, unsubscribed := make(chan struct{}), make(chan struct{})
 	c.stream.OnSubscribe = func(string, *sse.Subscriber) { // called on a goroutine of its own
@@ -109,6 +109,7 @@ type deadlineWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	deadline time.Duration
+	hurry    context.Context
 	cancel   context.CancelFunc
 	written  chan struct{}
 	started  bool // the response's header is out
@@ -124,7 +125,7 @@ func (w *deadlineWriter) arm() {
 		return
 	}
 	w.armed = true
-	if now := time.Now(); now.Sub(w.armedAt) > w.deadline/4 {
+	if now := time.Now(); now.Sub(w.armedAt) > w.deadline/4 && w.hurry.Err() == nil {
 		_ = w.control.SetWriteDeadline(now.Add(w.deadline)) // unsupported only in tests without a connection
 		w.armedAt = now
 	}

@@ -81,7 +81,7 @@ func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.Ge
 		s.serveStream(r.Context(), w, p, reset)
 		return
 	}
-	go s.serveWire(wire, p, reset) // net/http's own goroutine and buffers end with the handler
+	go s.serveWire(wire, p, reset) //nolint:contextcheck // net/http's goroutine, buffers and context end with the handler
 }
 
 // serveWire is serveStream on a connection of our own.
