@@ -145,8 +145,10 @@ func TestWhatCannotBeListedIsSaid(t *testing.T) {
 	e := c.get("/api/deployments").failure(t)
 	require.Equal(t, "nothing is known of deployments: workspaces.kaito.sh cannot be listed", e.Message)
 	require.Equal(t, []api.ErrorDetail{{Field: "workspaces.kaito.sh", Message: "forbidden"}}, e.Details)
-	e = c.get("/readyz").failure(t)
-	require.NotContains(t, e.Details, "deployments", "it is settled: waiting would not help")
+	c.apply(change{api.ClusterKey(), api.ClusterState{Connected: true}})
+	for _, detail := range c.get("/readyz").failure(t).Details {
+		require.NotEqual(t, string(api.KindDeployments), detail.Field, "it is settled: waiting would not help")
+	}
 
 	// What is known is shown, with the error beside it.
 	c.put(deployment("ml", "kuberay", "llama"))
@@ -235,4 +237,29 @@ func TestEventsAreAsTheDocumentSays(t *testing.T) {
 		seen[e.Type] = true
 	}
 	require.Len(t, seen, len(schemas))
+}
+
+// TestReadyMeansThatWhatCanBeReadWasRead: forbidden is known, unreachable is not, and an outage later does not take back what
+// was read.
+func TestReadyMeansThatWhatCanBeReadWasRead(t *testing.T) {
+	failed := api.KindState{Sources: []api.Source{{Resource: "nodes", State: api.SourceStateFailed, Error: "may not be listed"}}}
+	for name, tc := range map[string]struct {
+		connected bool
+		nodes     api.KindState
+		want      int
+	}{
+		"all read":                       {true, api.KindState{Synced: true}, http.StatusOK},
+		"one forbidden":                  {true, failed, http.StatusOK},
+		"one not listed yet":             {true, api.KindState{Sources: []api.Source{{Resource: "nodes", State: api.SourceStateStarting}}}, http.StatusServiceUnavailable},
+		"nothing said yet":               {true, api.KindState{}, http.StatusServiceUnavailable},
+		"the cluster was never reached":  {false, failed, http.StatusServiceUnavailable},
+		"the cluster was lost meanwhile": {false, api.KindState{Synced: true}, http.StatusOK},
+	} {
+		c := serve(t)
+		c.beat()
+		c.synced()
+		c.apply(change{api.ClusterKey(), api.ClusterState{Connected: tc.connected}})
+		c.state(api.KindNodes, tc.nodes)
+		require.Equal(t, tc.want, c.get("/readyz").status, name)
+	}
 }

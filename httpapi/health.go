@@ -14,16 +14,22 @@ import (
 func (s *Server) GetLivez(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 
 // GetReadyz answers 200 once everything that can be read has been: a resource that is absent or forbidden is known to be so,
-// and waiting for it would keep everything else from being served.
+// and waiting for it would keep everything else from being served. A cluster that was never reached is not read; one that
+// was lost later is still served, as of then.
 func (s *Server) GetReadyz(w http.ResponseWriter, r *http.Request) {
 	states, err := s.view.States(view.Scope{})
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	cluster, err := s.view.Cluster()
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	var waiting []api.ErrorDetail
 	for _, kind := range api.Kinds() {
-		if state := states[kind]; !settled(state) {
+		if state := states[kind]; !state.Synced && !(cluster.Connected && settled(state)) {
 			waiting = append(waiting, api.ErrorDetail{Field: string(kind), Message: notSynced(kind, state).Message})
 		}
 	}
@@ -36,11 +42,8 @@ func (s *Server) GetReadyz(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// settled tells whether there is nothing to wait for.
+// settled tells whether it is known of each source why it is missing.
 func settled(state api.KindState) bool {
-	if state.Synced {
-		return true
-	}
 	for _, source := range state.Sources {
 		if source.State == api.SourceStateStarting {
 			return false
