@@ -61,14 +61,9 @@ func serveEvents(ctx, hurry context.Context, server *sse.Server, name string, de
 	return c.writer.stalled.Load()
 }
 
-// send queues one event, once the connection has room for it; false when the client is gone. An empty id clears the
-// cursor that an EventSource keeps.
-func (c *connection) send(event string, id []byte, data []byte) bool {
-	return c.sendRetry(event, id, data, 0)
-}
-
-// sendRetry is send with the time after which an EventSource comes back by itself.
-func (c *connection) sendRetry(event string, id []byte, data []byte, retry time.Duration) bool {
+// publish queues one event, once the connection has room for it; false when the client is gone. An event may be published on
+// many connections: nothing writes to it.
+func (c *connection) publish(e *sse.Event) bool {
 	select { // taken back when the event is flushed
 	case c.writer.written <- struct{}{}:
 	default: // a select of its own, for waiting on two channels costs more than all the rest of this
@@ -78,18 +73,22 @@ func (c *connection) sendRetry(event string, id []byte, data []byte, retry time.
 			return false
 		}
 	}
-	e := &sse.Event{ID: id, Event: []byte(event), Data: data}
-	if retry > 0 {
-		e.Retry = strconv.AppendInt(nil, retry.Milliseconds(), 10)
-	}
 	c.server.Publish(c.stream.ID, e)
 	return c.ctx.Err() == nil
 }
 
-// sendJSON is send for data that is not rendered already.
-func (c *connection) sendJSON(event string, id []byte, data any, retry time.Duration) bool {
+// send publishes an event of this connection alone. An empty id clears the cursor that an EventSource keeps; retry, where it is
+// not 0, is the time after which one comes back by itself.
+func (c *connection) send(event string, id []byte, data any, retry time.Duration) bool {
 	b, err := json.Marshal(data)
-	return err == nil && c.sendRetry(event, id, b, retry)
+	if err != nil {
+		return false
+	}
+	e := &sse.Event{ID: id, Event: []byte(event), Data: b}
+	if retry > 0 {
+		e.Retry = strconv.AppendInt(nil, retry.Milliseconds(), 10)
+	}
+	return c.publish(e)
 }
 
 // drain waits until everything sent is written.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	sse "github.com/r3labs/sse/v2"
+
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/view"
 )
@@ -21,7 +23,7 @@ const (
 
 // frame is what a reader has to be sent next. It is shared and never changed.
 type frame struct {
-	data   []byte // of the `changes` event; nil where nothing changed
+	event  *sse.Event // `changes`; nil where nothing changed
 	next   view.Reader
 	more   bool
 	states map[api.Kind]api.KindState
@@ -86,11 +88,11 @@ func (f *frames) find(key frameKey) (fr frame, round uint64, ok bool) {
 func (f *frames) keep(key frameKey, fr frame, round uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, kept := f.shared[key]; kept || f.round != round || f.bytes+len(fr.data) > maxSharedBytes {
+	if _, kept := f.shared[key]; kept || f.round != round || f.bytes+len(fr.event.Data) > maxSharedBytes {
 		return
 	}
 	f.shared[key] = fr
-	f.bytes += len(fr.data)
+	f.bytes += len(fr.event.Data)
 }
 
 // after is the frame that follows a reader. hit tells that it was rendered for another one.
@@ -108,9 +110,17 @@ func (f *frames) after(r view.Reader, scope view.Scope, scopeName string) (_ fra
 	if len(batch.Entries) == 0 {
 		return fr, false, nil
 	}
-	fr.data = appendChanges(nil, batch.Entries)
+	fr.event = &sse.Event{ID: eventID(fr.next), Event: []byte("changes"), Data: appendChanges(nil, batch.Entries)}
 	f.keep(key, fr, round)
 	return fr, false, nil
+}
+
+// eventID is the cursor of what a client holds; empty while it holds a part of a snapshot, which nobody can resume.
+func eventID(r view.Reader) []byte {
+	if r.Snapshotting() {
+		return nil
+	}
+	return r.Cursor.Append(make([]byte, 0, 32))
 }
 
 // appendChanges appends an api.ChangesEvent. Documents are appended as they were stored.

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	sse "github.com/r3labs/sse/v2"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -21,16 +22,16 @@ func TestAFrameThatIsOutOfDateIsNotShared(t *testing.T) {
 	_, round, ok := f.find(k)
 	require.False(t, ok)
 	f.forget()
-	f.keep(k, frame{data: []byte("old")}, round)
+	f.keep(k, frame{event: &sse.Event{Data: []byte("old")}}, round)
 	_, round, ok = f.find(k)
 	require.False(t, ok)
-	f.keep(k, frame{data: []byte("new")}, round)
+	f.keep(k, frame{event: &sse.Event{Data: []byte("new")}}, round)
 	fr, _, ok := f.find(k)
 	require.True(t, ok)
-	require.Equal(t, "new", string(fr.data))
-	f.keep(k, frame{data: []byte("newer")}, round)
+	require.Equal(t, "new", string(fr.event.Data))
+	f.keep(k, frame{event: &sse.Event{Data: []byte("newer")}}, round)
 	require.Equal(t, 3, f.bytes, "counted once")
-	f.keep(frameKey{scope: "y"}, frame{data: make([]byte, maxSharedBytes)}, round)
+	f.keep(frameKey{scope: "y"}, frame{event: &sse.Event{Data: make([]byte, maxSharedBytes)}}, round)
 	require.Len(t, f.shared, 1)
 }
 

@@ -172,7 +172,7 @@ func (p *pump) run(c *connection, reset api.ResetEventReason) {
 	first := retryAfterCut
 	if reset != "" {
 		s.metrics.resets.WithLabelValues(string(reset)).Inc()
-		if !c.sendJSON("reset", nil, api.ResetEvent{Reason: reset}, first) {
+		if !c.send("reset", nil, api.ResetEvent{Reason: reset}, first) {
 			return
 		}
 	}
@@ -223,17 +223,17 @@ func (p *pump) catchUp(c *connection) bool {
 			continue
 		}
 		p.reader = frame.next
-		if frame.data != nil {
+		if frame.event != nil {
 			s.metrics.frames.Inc()
-			s.metrics.frameBytes.Add(float64(len(frame.data)))
+			s.metrics.frameBytes.Add(float64(len(frame.event.Data)))
 			if shared {
 				s.metrics.framesShared.Inc()
 			}
-			if !c.send("changes", p.id(), frame.data) {
+			if !c.publish(frame.event) {
 				return false
 			}
 		}
-		if frame.states != nil && !c.sendJSON("synced", p.id(), api.SyncedEvent{Kinds: stateMap(frame.states)}, 0) {
+		if frame.states != nil && !c.send("synced", eventID(p.reader), api.SyncedEvent{Kinds: stateMap(frame.states)}, 0) {
 			return false
 		}
 		if !frame.more {
@@ -269,26 +269,18 @@ func (p *pump) startOver(c *connection, err error) bool {
 		return false
 	}
 	p.server.metrics.resets.WithLabelValues(string(reset.Reason)).Inc()
-	return c.sendJSON("reset", nil, api.ResetEvent{Reason: reset.Reason}, 0)
-}
-
-// id is the cursor of what the client holds; empty while it holds a part of a snapshot, which nobody can resume.
-func (p *pump) id() []byte {
-	if p.reader.Snapshotting() {
-		return nil
-	}
-	return p.reader.Cursor.Append(make([]byte, 0, 32))
+	return c.send("reset", nil, api.ResetEvent{Reason: reset.Reason}, 0)
 }
 
 func (p *pump) bookmark(c *connection, now time.Time) bool {
-	return c.sendJSON("bookmark", p.id(), api.BookmarkEvent{Cursor: p.reader.Cursor.String(), Time: now.UTC()}, 0)
+	return c.send("bookmark", eventID(p.reader), api.BookmarkEvent{Cursor: p.reader.Cursor.String(), Time: now.UTC()}, 0)
 }
 
 // bye ends a stream that works, and says when to come back: later, and not all at once, after a shutdown.
 func (p *pump) bye(c *connection, reason api.ByeEventReason, spread time.Duration) {
 	retry := time.Second + time.Duration(rand.Float64()*float64(spread)) //nolint:gosec // jitter, not a secret
 	p.ended = string(reason)
-	if c.sendJSON("bye", p.id(), api.ByeEvent{Reason: reason, RetryMs: int(retry.Milliseconds())}, retry) {
+	if c.send("bye", eventID(p.reader), api.ByeEvent{Reason: reason, RetryMs: int(retry.Milliseconds())}, retry) {
 		c.drain()
 	}
 }
