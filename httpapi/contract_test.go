@@ -253,7 +253,7 @@ func TestReadyMeansThatWhatCanBeReadWasRead(t *testing.T) {
 		"one not listed yet":             {true, api.KindState{Sources: []api.Source{{Resource: "nodes", State: api.SourceStateStarting}}}, http.StatusServiceUnavailable},
 		"nothing said yet":               {true, api.KindState{}, http.StatusServiceUnavailable},
 		"the cluster was never reached":  {false, failed, http.StatusServiceUnavailable},
-		"the cluster was lost meanwhile": {false, api.KindState{Synced: true}, http.StatusOK},
+		"the cluster was lost meanwhile": {false, api.KindState{Sources: []api.Source{{Resource: "nodes", State: api.SourceStateStale}}}, http.StatusOK},
 	} {
 		c := serve(t)
 		c.beat()

@@ -29,7 +29,7 @@ func (s *Server) GetReadyz(w http.ResponseWriter, r *http.Request) {
 	}
 	var waiting []api.ErrorDetail
 	for _, kind := range api.Kinds() {
-		if state := states[kind]; !state.Synced && !(cluster.Connected && settled(state)) {
+		if state := states[kind]; !state.Synced && !settled(state, cluster.Connected) {
 			waiting = append(waiting, api.ErrorDetail{Field: string(kind), Message: notSynced(kind, state).Message})
 		}
 	}
@@ -42,10 +42,10 @@ func (s *Server) GetReadyz(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// settled tells whether it is known of each source why it is missing.
-func settled(state api.KindState) bool {
+// settled tells whether each source was read once, or is known to be missing: what is out of date is still served.
+func settled(state api.KindState, connected bool) bool {
 	for _, source := range state.Sources {
-		if source.State == api.SourceStateStarting {
+		if source.State == api.SourceStateStarting || source.State == api.SourceStateFailed && !connected {
 			return false
 		}
 	}

@@ -42,6 +42,9 @@ func duration(t *testing.T) time.Duration {
 	return time.Minute
 }
 
+// tombstones is how long the bucket remembers deletions: short, so that followers and clients outstay it.
+const tombstones = 4 * time.Second
+
 // path is everything between the API server and the clients.
 type path struct {
 	server   *httpapi.Server
@@ -54,9 +57,9 @@ func startPath(t *testing.T, cluster *devcluster.Cluster, nats *bustest.Server) 
 	log := zap.NewNop()
 	registryOfMetrics := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.Background())
-	b, err := bus.Open(ctx, bus.Config{URL: nats.URL(), TombstoneTTL: 20 * time.Second}, log, registryOfMetrics)
+	b, err := bus.Open(ctx, bus.Config{URL: nats.URL(), TombstoneTTL: tombstones}, log, registryOfMetrics)
 	require.NoError(t, err)
-	v := view.New(view.Options{Retention: 10 * time.Second})
+	v := view.New(view.Options{Retention: tombstones / 2})
 	p := &path{recorder: newRecorder(v)}
 	p.server, err = httpapi.New(httpapi.Options{View: v, Logger: log, Registry: registryOfMetrics, Stream: httpapi.StreamOptions{
 		Bookmark: 100 * time.Millisecond, WriteDeadline: 2 * time.Second, MaxAge: 10 * time.Second,
@@ -146,12 +149,15 @@ func TestNothingIsLost(t *testing.T) {
 		{"publisher disconnected", func() { nats.Disconnect(bustest.Publisher) }},
 		{"follower cut off longer than tombstones are kept", func() {
 			nats.Cut(bustest.Follower)
-			time.Sleep(12 * time.Second)
+			time.Sleep(2 * tombstones)
 			nats.Mend(bustest.Follower)
 		}},
 		{"API server killed", func() { require.NoError(t, started.RestartAPIServer(ctx)) }},
 		{"old revisions compacted", func() { _, err := started.Compact(ctx); require.NoError(t, err) }},
 		{"definition revoked", func() {
+			for _, c := range clients {
+				c.whole.Store(false) // it is read anew
+			}
 			name := kinds()[chance.IntN(3)].crd
 			cluster.revoke(t, name)
 			time.Sleep(time.Duration(chance.IntN(1000)) * time.Millisecond)
@@ -198,6 +204,9 @@ func TestNothingIsLost(t *testing.T) {
 		}
 		quiet := time.Now()
 		converge(t, fault.name, cluster, clients)
+		for _, c := range clients {
+			c.whole.Store(true)
+		}
 		t.Logf("%s: whole again after %s", fault.name, time.Since(quiet).Round(time.Millisecond))
 	}
 	checks, resets := 0, 0

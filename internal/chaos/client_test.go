@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type client struct {
 	state    *streamclient.State
 	recorder *recorder
 	slow     atomic.Bool
+	// whole says that the client must not be told any more that a kind is not complete.
+	whole atomic.Bool
 
 	mu         sync.Mutex
 	conn       net.Conn
@@ -63,7 +66,11 @@ func (c *client) run(ctx context.Context, base string) error {
 		if ctx.Err() != nil || !errors.Is(err, context.Canceled) {
 			return err
 		}
-		time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond) //nolint:gosec // chance, not a secret
+		away := time.Duration(rand.IntN(50)) * time.Millisecond //nolint:gosec // chance, not a secret
+		if rand.IntN(10) == 0 {                                 //nolint:gosec // as above
+			away += tombstones // longer than deletions are remembered
+		}
+		time.Sleep(away)
 	}
 }
 
@@ -92,6 +99,13 @@ func (c *client) check(event streamclient.Event) error {
 	if event.Type != streamclient.EventSynced && event.Type != streamclient.EventBookmark {
 		return nil
 	}
+	if data, err := event.Synced(); event.Type == streamclient.EventSynced && c.whole.Load() {
+		for kind, state := range data.Kinds {
+			if err != nil || incomplete(state) {
+				c.violation("%s are not complete any more: %s", kind, state.Error)
+			}
+		}
+	}
 	want, have := c.recorder.at(cursor, c.scope), c.state.Documents()
 	c.mu.Lock()
 	c.checks++
@@ -100,6 +114,14 @@ func (c *client) check(event streamclient.Event) error {
 		c.violation("%s at %v in %v: %s", event.Type, cursor, c.scope, diff)
 	}
 	return nil
+}
+
+// incomplete tells whether there may be documents that were never read. A kind whose watch broke is out of date, and says so.
+func incomplete(state api.KindState) bool {
+	if state.Synced {
+		return false
+	}
+	return !slices.ContainsFunc(state.Sources, func(s api.Source) bool { return s.State == api.SourceStateStale })
 }
 
 // difference names the first document in which two lists, both in order, differ.
