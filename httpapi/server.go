@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -45,6 +46,7 @@ type Server struct {
 	frames  *frames
 	pulse   *pulse
 	streams chan struct{} // one token for each open stream
+	opened  atomic.Uint64 // streams so far, which names them
 	buffers sync.Pool     // of events that are being written
 
 	closing  context.Context // done when streams have to end

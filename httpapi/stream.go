@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kubefoundry/kubefoundry/api"
@@ -50,8 +49,6 @@ const (
 	retryAfterShutdown = 5 * time.Second
 )
 
-var streamNumber atomic.Uint64
-
 // GetStream is the stream of changes. See openapi.yaml for the events.
 func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.GetStreamParams) {
 	scope := view.Scope{Kinds: params.Kinds, Namespace: params.Namespace}
@@ -75,41 +72,42 @@ func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.Ge
 		s.fail(w, r, api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams)))
 		return
 	}
-	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone", afterwards: func() {}}
+	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
 	wire, err := take(w, &s.buffers)
 	if err != nil { // HTTP/2
+		defer s.leave()
 		s.serveStream(r.Context(), w, p, reset)
 		return
 	}
 	go s.serveWire(wire, p, reset) //nolint:contextcheck // net/http's goroutine, buffers and context end with the handler
 }
 
+// leave gives back the token that a stream holds. It comes after everything else: with the last one, the server has ended.
+func (s *Server) leave() { <-s.streams }
+
 // serveWire is serveStream on a connection of our own.
 func (s *Server) serveWire(w *wire, p *pump, reset api.ResetEventReason) {
-	ctx, gone := context.WithCancel(context.Background())
-	var listening sync.WaitGroup
-	listening.Go(func() { w.listen(gone) })
-	// Before the stream gives its token back: with the last one, the server has ended.
-	p.afterwards = func() {
-		_ = w.conn.Close()
-		listening.Wait()
-		gone()
-	}
+	defer s.leave()
 	defer func() { // net/http catches only what panics on its own goroutines
 		if recovered := recover(); recovered != nil {
 			s.logPanic(streamPath, recovered)
 		}
 	}()
+	ctx, gone := context.WithCancel(context.Background())
+	var listening sync.WaitGroup
+	listening.Go(func() { w.listen(gone) })
+	defer func() {
+		_ = w.conn.Close()
+		listening.Wait()
+	}()
 	s.serveStream(ctx, w, p, reset)
 }
 
-// serveStream holds a token of s.streams, and gives it back.
+// serveStream serves one stream until it ends.
 func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, p *pump, reset api.ResetEventReason) {
-	defer func() { <-s.streams }()
-	defer p.afterwards()
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-	name := strconv.FormatUint(streamNumber.Add(1), 36)
+	name := strconv.FormatUint(s.opened.Add(1), 36)
 	stalled := serveEvents(ctx, s.hurrying, s.sse, name, s.stream.WriteDeadline, w, func(c *connection) {
 		defer func() { // the pump has a goroutine of its own: nobody else would catch it, and it would end the process
 			if recovered := recover(); recovered != nil {
@@ -163,8 +161,6 @@ type pump struct {
 	reader    view.Reader
 	ended     string
 	expires   time.Time // when it is too old
-	// afterwards is called when the stream has ended.
-	afterwards func()
 }
 
 func (p *pump) run(c *connection, reset api.ResetEventReason) {
