@@ -2,17 +2,13 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,7 +17,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 	"github.com/kubefoundry/kubefoundry/runtimes"
@@ -53,47 +48,12 @@ func needCluster(t *testing.T) *cluster {
 	c.dynamic, err = dynamic.NewForConfig(c.config)
 	require.NoError(t, err)
 	for _, name := range []string{"workspaces.kaito.sh", "rayservices.ray.io", "dynamographdeployments.nvidia.com"} {
-		require.NoError(t, c.install(t.Context(), name))
+		require.NoError(t, c.Define(t.Context(), name))
 	}
 	return c
 }
 
-var (
-	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	workspaces  = schema.GroupVersionResource{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces"}
-)
-
-// install creates a CustomResourceDefinition and waits until it is served.
-func (c *cluster) install(ctx context.Context, name string) error {
-	raw, err := os.ReadFile(filepath.Join("..", "devcluster", "crds", "schema", name+".yaml"))
-	if err != nil {
-		return err
-	}
-	var crd unstructured.Unstructured
-	if err := yaml.Unmarshal(raw, &crd.Object); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	for range 100 {
-		if _, err = c.dynamic.Resource(definitions).Create(ctx, &crd, metav1.CreateOptions{}); err == nil || apierrors.IsAlreadyExists(err) {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	for range 200 {
-		got, err := c.dynamic.Resource(definitions).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		conditions, _, _ := unstructured.NestedSlice(got.Object, "status", "conditions")
-		for _, condition := range conditions {
-			if m, ok := condition.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" && got.GetDeletionTimestamp() == nil {
-				return nil
-			}
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return errors.New(name + " is not served")
-}
+var workspaces = schema.GroupVersionResource{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces"}
 
 // namespace makes a namespace for one test.
 func (c *cluster) namespace(t *testing.T) string {

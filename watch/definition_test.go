@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 	"github.com/kubefoundry/kubefoundry/runtimes"
 )
 
@@ -34,7 +35,7 @@ func TestADefinitionComesAndGoesWithoutARestart(t *testing.T) {
 	require.Equal(t, "v1beta1", runtime.Crd.Version)
 	require.False(t, runtime.Healthy, "there is no operator: %s", runtime.Message)
 
-	require.NoError(t, c.dynamic.Resource(definitions).Delete(t.Context(), resource, metav1.DeleteOptions{}))
+	require.NoError(t, c.dynamic.Resource(devcluster.Definitions()).Delete(t.Context(), resource, metav1.DeleteOptions{}))
 	r.gone(t, api.DeploymentKey(ns, "kaito", "before"))
 	r.gone(t, api.PodKey(ns, "p"))
 	runtime = awaits(t, r, api.RuntimeKey("kaito"), func(r api.Runtime) bool { return !r.Installed })
@@ -43,7 +44,7 @@ func TestADefinitionComesAndGoesWithoutARestart(t *testing.T) {
 		return s.Synced && sourceOf(s, resource).State == api.SourceStateAbsent
 	})
 
-	require.NoError(t, c.install(t.Context(), resource))
+	require.NoError(t, c.Define(t.Context(), resource))
 	awaits(t, r, api.RuntimeKey("kaito"), func(r api.Runtime) bool { return r.Installed })
 	awaits(t, r, api.SourcesKey(api.KindDeployments), func(s api.KindState) bool {
 		return s.Synced && sourceOf(s, resource).State == api.SourceStateSynced
@@ -61,7 +62,7 @@ func TestAVersionThatIsNoLongerServedIsLeft(t *testing.T) {
 	r.synced(t, api.KindDeployments)
 	doc := awaits(t, r, key, func(d api.Deployment) bool { return d.Resource.Version == "v1beta1" })
 	serve := func(ctx context.Context, beta bool) {
-		crd, err := c.dynamic.Resource(definitions).Get(ctx, "workspaces.kaito.sh", metav1.GetOptions{})
+		crd, err := c.dynamic.Resource(devcluster.Definitions()).Get(ctx, "workspaces.kaito.sh", metav1.GetOptions{})
 		require.NoError(t, err)
 		patch := `[`
 		for i, v := range crd.Object["spec"].(map[string]any)["versions"].([]any) {
@@ -69,7 +70,7 @@ func TestAVersionThatIsNoLongerServedIsLeft(t *testing.T) {
 				patch += `{"op":"replace","path":"/spec/versions/` + string(rune('0'+i)) + `/served","value":` + map[bool]string{true: "true", false: "false"}[beta] + `}]`
 			}
 		}
-		_, err = c.dynamic.Resource(definitions).Patch(ctx, "workspaces.kaito.sh", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+		_, err = c.dynamic.Resource(devcluster.Definitions()).Patch(ctx, "workspaces.kaito.sh", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 		require.NoError(t, err)
 	}
 	serve(t.Context(), false)

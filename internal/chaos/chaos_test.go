@@ -101,7 +101,7 @@ func TestNothingIsLost(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, started.Stop()) }()
-	cluster := newCluster(t, started.Config())
+	cluster := newCluster(t, started)
 	for i := range 4 {
 		_, err := cluster.kube.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("node-", i)}}, metav1.CreateOptions{})
 		require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestNothingIsLost(t *testing.T) {
 			name := kinds()[chance.IntN(3)].crd
 			cluster.revoke(t, name)
 			time.Sleep(time.Duration(chance.IntN(1000)) * time.Millisecond)
-			cluster.define(t, name)
+			require.NoError(t, cluster.Define(ctx, name))
 		}},
 		{"nothing", func() { time.Sleep(time.Second) }},
 	}

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,10 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 )
 
 // kind is a runtime's custom resource, as the test writes it.
@@ -33,8 +29,6 @@ type kind struct {
 	crd            string
 	manifest       string
 }
-
-var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 // kinds are the three runtimes' resources.
 func kinds() []kind {
@@ -62,19 +56,21 @@ func kinds() []kind {
 
 // cluster writes to the API server at random and reads the truth back.
 type cluster struct {
+	*devcluster.Cluster
 	dynamic dynamic.Interface
 	kube    kubernetes.Interface
 }
 
-func newCluster(t *testing.T, config *rest.Config) *cluster {
+func newCluster(t *testing.T, started *devcluster.Cluster) *cluster {
+	config := started.Config()
 	config.QPS = -1
 	d, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	k, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
-	c := &cluster{d, k}
+	c := &cluster{started, d, k}
 	for _, kind := range kinds() {
-		c.define(t, kind.crd)
+		require.NoError(t, c.Define(t.Context(), kind.crd))
 	}
 	for i := range namespaces {
 		_, err := k.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(i)}}, metav1.CreateOptions{})
@@ -91,33 +87,12 @@ const namespaces = 3
 
 func namespace(i int) string { return fmt.Sprint("chaos-", i) }
 
-// define creates a CustomResourceDefinition and waits until it is served.
-func (c *cluster) define(t *testing.T, name string) {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", "devcluster", "crds", "schema", name+".yaml"))
-	require.NoError(t, err)
-	var crd unstructured.Unstructured
-	require.NoError(t, yaml.Unmarshal(raw, &crd.Object))
-	require.Eventually(t, func() bool { // one of this name may still be on its way out
-		_, err := c.dynamic.Resource(crds).Create(t.Context(), crd.DeepCopy(), metav1.CreateOptions{})
-		return err == nil
-	}, time.Minute, 100*time.Millisecond, "%s cannot be created", name)
-	require.Eventually(t, func() bool {
-		got, err := c.dynamic.Resource(crds).Get(t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return false
-		}
-		b, _ := json.Marshal(got.Object["status"])
-		return strings.Contains(string(b), `"status":"True","type":"Established"`)
-	}, time.Minute, 50*time.Millisecond, "%s is not served", name)
-}
-
 // revoke deletes a CustomResourceDefinition, and every object of it.
 func (c *cluster) revoke(t *testing.T, name string) {
 	t.Helper()
-	require.NoError(t, c.dynamic.Resource(crds).Delete(t.Context(), name, metav1.DeleteOptions{}))
+	require.NoError(t, c.dynamic.Resource(devcluster.Definitions()).Delete(t.Context(), name, metav1.DeleteOptions{}))
 	require.Eventually(t, func() bool {
-		_, err := c.dynamic.Resource(crds).Get(t.Context(), name, metav1.GetOptions{})
+		_, err := c.dynamic.Resource(devcluster.Definitions()).Get(t.Context(), name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	}, time.Minute, 50*time.Millisecond, "%s does not go away", name)
 }
