@@ -13,15 +13,19 @@ func (c ErrorCode) status() int {
 	switch c {
 	case ErrorCodeInvalidRequest:
 		return http.StatusBadRequest
+	case ErrorCodeUnauthenticated:
+		return http.StatusUnauthorized
+	case ErrorCodeForbidden:
+		return http.StatusForbidden
 	case ErrorCodeNotFound:
 		return http.StatusNotFound
 	case ErrorCodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case ErrorCodeAmbiguous:
+	case ErrorCodeAmbiguous, ErrorCodeConflict:
 		return http.StatusConflict
 	case ErrorCodeTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case ErrorCodeTooManyStreams:
+	case ErrorCodeTooManyRequests, ErrorCodeTooManyStreams:
 		return http.StatusTooManyRequests
 	case ErrorCodeNotSynced, ErrorCodeUnavailable:
 		return http.StatusServiceUnavailable

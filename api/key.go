@@ -18,7 +18,7 @@ const (
 
 // Kinds lists the kinds that clients may ask for, in the order in which they are documented.
 func Kinds() []Kind {
-	return []Kind{KindDeployments, KindPods, KindNodes, KindRuntimes, KindCapacity, KindAutoscaler}
+	return []Kind{KindDeployments, KindPods, KindNodes, KindPools, KindRuntimes, KindCapacity, KindAutoscaler}
 }
 
 // Key names a document. ID is unique within Kind: `namespace/runtime/name` for a deployment, `namespace/name` for a pod,
@@ -32,6 +32,7 @@ type Key struct {
 
 // Keys of the kinds that have one document.
 func CapacityKey() Key   { return Key{Kind: KindCapacity, ID: "cluster"} }
+func PoolsKey() Key      { return Key{Kind: KindPools, ID: "cluster"} }
 func AutoscalerKey() Key { return Key{Kind: KindAutoscaler, ID: "cluster"} }
 func ClusterKey() Key    { return Key{Kind: KindCluster, ID: "cluster"} }
 func PublisherKey() Key  { return Key{Kind: KindPublisher, ID: "cluster"} }

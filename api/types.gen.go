@@ -8,6 +8,24 @@ import (
 	"time"
 )
 
+// Defines values for AccessLevel.
+const (
+	AccessLevelNone AccessLevel = "none"
+	AccessLevelSome AccessLevel = "some"
+)
+
+// Valid indicates whether the value is a known member of the AccessLevel enum.
+func (e AccessLevel) Valid() bool {
+	switch e {
+	case AccessLevelNone:
+		return true
+	case AccessLevelSome:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AutoscalerDetectionType.
 const (
 	AutoscalerDetectionTypeAksManaged        AutoscalerDetectionType = "aks-managed"
@@ -34,8 +52,11 @@ func (e AutoscalerDetectionType) Valid() bool {
 
 // Defines values for ByeEventReason.
 const (
-	ByeEventReasonMaxAge   ByeEventReason = "max-age"
-	ByeEventReasonShutdown ByeEventReason = "shutdown"
+	ByeEventReasonMaxAge        ByeEventReason = "max-age"
+	ByeEventReasonRightsChanged ByeEventReason = "rights-changed"
+	ByeEventReasonRightsUnknown ByeEventReason = "rights-unknown"
+	ByeEventReasonShutdown      ByeEventReason = "shutdown"
+	ByeEventReasonTokenExpired  ByeEventReason = "token-expired"
 )
 
 // Valid indicates whether the value is a known member of the ByeEventReason enum.
@@ -43,7 +64,13 @@ func (e ByeEventReason) Valid() bool {
 	switch e {
 	case ByeEventReasonMaxAge:
 		return true
+	case ByeEventReasonRightsChanged:
+		return true
+	case ByeEventReasonRightsUnknown:
+		return true
 	case ByeEventReasonShutdown:
+		return true
+	case ByeEventReasonTokenExpired:
 		return true
 	default:
 		return false
@@ -116,13 +143,17 @@ func (e Engine) Valid() bool {
 // Defines values for ErrorCode.
 const (
 	ErrorCodeAmbiguous        ErrorCode = "Ambiguous"
+	ErrorCodeConflict         ErrorCode = "Conflict"
+	ErrorCodeForbidden        ErrorCode = "Forbidden"
 	ErrorCodeInternal         ErrorCode = "Internal"
 	ErrorCodeInvalidRequest   ErrorCode = "InvalidRequest"
 	ErrorCodeMethodNotAllowed ErrorCode = "MethodNotAllowed"
 	ErrorCodeNotFound         ErrorCode = "NotFound"
 	ErrorCodeNotSynced        ErrorCode = "NotSynced"
 	ErrorCodeTooLarge         ErrorCode = "TooLarge"
+	ErrorCodeTooManyRequests  ErrorCode = "TooManyRequests"
 	ErrorCodeTooManyStreams   ErrorCode = "TooManyStreams"
+	ErrorCodeUnauthenticated  ErrorCode = "Unauthenticated"
 	ErrorCodeUnavailable      ErrorCode = "Unavailable"
 )
 
@@ -130,6 +161,10 @@ const (
 func (e ErrorCode) Valid() bool {
 	switch e {
 	case ErrorCodeAmbiguous:
+		return true
+	case ErrorCodeConflict:
+		return true
+	case ErrorCodeForbidden:
 		return true
 	case ErrorCodeInternal:
 		return true
@@ -143,7 +178,11 @@ func (e ErrorCode) Valid() bool {
 		return true
 	case ErrorCodeTooLarge:
 		return true
+	case ErrorCodeTooManyRequests:
+		return true
 	case ErrorCodeTooManyStreams:
+		return true
+	case ErrorCodeUnauthenticated:
 		return true
 	case ErrorCodeUnavailable:
 		return true
@@ -174,6 +213,7 @@ const (
 	KindDeployments Kind = "deployments"
 	KindNodes       Kind = "nodes"
 	KindPods        Kind = "pods"
+	KindPools       Kind = "pools"
 	KindRuntimes    Kind = "runtimes"
 )
 
@@ -190,7 +230,30 @@ func (e Kind) Valid() bool {
 		return true
 	case KindPods:
 		return true
+	case KindPools:
+		return true
 	case KindRuntimes:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MeVia.
+const (
+	MeViaAggregation MeVia = "aggregation"
+	MeViaKubeconfig  MeVia = "kubeconfig"
+	MeViaToken       MeVia = "token"
+)
+
+// Valid indicates whether the value is a known member of the MeVia enum.
+func (e MeVia) Valid() bool {
+	switch e {
+	case MeViaAggregation:
+		return true
+	case MeViaKubeconfig:
+		return true
+	case MeViaToken:
 		return true
 	default:
 		return false
@@ -294,6 +357,7 @@ func (e ReasonResourceType) Valid() bool {
 const (
 	ResetEventReasonFutureRevision ResetEventReason = "future-revision"
 	ResetEventReasonNewEpoch       ResetEventReason = "new-epoch"
+	ResetEventReasonRightsChanged  ResetEventReason = "rights-changed"
 	ResetEventReasonStart          ResetEventReason = "start"
 	ResetEventReasonTooOld         ResetEventReason = "too-old"
 	ResetEventReasonUnknownEpoch   ResetEventReason = "unknown-epoch"
@@ -305,6 +369,8 @@ func (e ResetEventReason) Valid() bool {
 	case ResetEventReasonFutureRevision:
 		return true
 	case ResetEventReasonNewEpoch:
+		return true
+	case ResetEventReasonRightsChanged:
 		return true
 	case ResetEventReasonStart:
 		return true
@@ -398,6 +464,20 @@ func (e ListDeploymentsParamsOrder) Valid() bool {
 	}
 }
 
+// Access How much of a kind the caller may see. It does not tell whether there is more.
+type Access struct {
+	Level AccessLevel `json:"level"`
+
+	// Message Which rights open the rest, for a person to read and to ask for.
+	Message string `json:"message"`
+
+	// Namespaces With `some`: where the caller may see all of them, at most 100.
+	Namespaces []string `json:"namespaces,omitempty,omitzero"`
+}
+
+// AccessLevel defines model for Access.Level.
+type AccessLevel string
+
 // Autoscaler The one document of kind `autoscaler`.
 type Autoscaler struct {
 	Detection AutoscalerDetection `json:"detection"`
@@ -434,18 +514,23 @@ type BookmarkEvent struct {
 
 // ByeEvent Data of `bye`.
 type ByeEvent struct {
+	// Reason `rights-changed`: the caller may see more or less than before; the stream starts over with a reset. `token-expired`:
+	// come back with another token. `rights-unknown`: the caller's rights could not be checked, for the cluster does not answer.
 	Reason ByeEventReason `json:"reason"`
 
 	// RetryMs Come back after this many milliseconds.
 	RetryMs int `json:"retryMs"`
 }
 
-// ByeEventReason defines model for ByeEvent.Reason.
+// ByeEventReason `rights-changed`: the caller may see more or less than before; the stream starts over with a reset. `token-expired`:
+// come back with another token. `rights-unknown`: the caller's rights could not be checked, for the cluster does not answer.
 type ByeEventReason string
 
-// Capacity GPU totals and node pools. The one document of kind `capacity`.
+// Capacity GPU totals and node pools.
 type Capacity struct {
-	AllocatedGpus int `json:"allocatedGpus"`
+	// Access Missing where the caller may see the node pools.
+	Access        *Access `json:"access,omitempty"`
+	AllocatedGpus int     `json:"allocatedGpus"`
 
 	// AvailableGpus The sum of what the nodes have available.
 	AvailableGpus int `json:"availableGpus"`
@@ -635,7 +720,9 @@ type ErrorDetail struct {
 
 // GpuCapacity defines model for GpuCapacity.
 type GpuCapacity struct {
-	AllocatedGpus int `json:"allocatedGpus"`
+	// Access Missing where the caller may see the nodes.
+	Access        *Access `json:"access,omitempty"`
+	AllocatedGpus int     `json:"allocatedGpus"`
 
 	// AvailableGpus The sum of what the nodes have available.
 	AvailableGpus int `json:"availableGpus"`
@@ -656,7 +743,7 @@ type GpuCapacity struct {
 	TotalMemoryGb int `json:"totalMemoryGb,omitempty,omitzero"`
 }
 
-// GpuTotals defines model for GpuTotals.
+// GpuTotals The one document of kind `capacity`. It names nothing, and every caller may see it.
 type GpuTotals struct {
 	AllocatedGpus int `json:"allocatedGpus"`
 
@@ -692,6 +779,9 @@ type Kind string
 
 // KindState What is known of a kind. Not synced means that documents may be missing, and `error` says why.
 type KindState struct {
+	// Access Missing where the caller may see every document of the kind.
+	Access *Access `json:"access,omitempty"`
+
 	// Count Documents of this kind that the caller may see.
 	Count int `json:"count"`
 
@@ -701,6 +791,39 @@ type KindState struct {
 
 	// Synced All that the cluster has of this kind is here, or is known to be unavailable for the reasons in `sources`.
 	Synced bool `json:"synced"`
+}
+
+// Logs defines model for Logs.
+type Logs struct {
+	Container string `json:"container,omitempty,omitzero"`
+
+	// Logs Without colours. Cut at its beginning where it is longer than 4 MiB.
+	Logs string `json:"logs"`
+
+	// Message Why there is no log.
+	Message string `json:"message,omitempty,omitzero"`
+
+	// PodName Empty where the deployment has no pods.
+	PodName string `json:"podName"`
+}
+
+// Me defines model for Me.
+type Me struct {
+	// Access What they may see only in part, by kind.
+	Access   map[string]Access `json:"access"`
+	Groups   []string          `json:"groups"`
+	Username string            `json:"username"`
+
+	// Via `token`: their own. `aggregation`: the Kubernetes API server vouches for them. `kubeconfig`: authentication is off, and everybody acts as the server's kubeconfig.
+	Via MeVia `json:"via"`
+}
+
+// MeVia `token`: their own. `aggregation`: the Kubernetes API server vouches for them. `kubeconfig`: authentication is off, and everybody acts as the server's kubeconfig.
+type MeVia string
+
+// Message defines model for Message.
+type Message struct {
+	Message string `json:"message"`
 }
 
 // Mode defines model for Mode.
@@ -773,6 +896,11 @@ type NodePool struct {
 	Name          string `json:"name"`
 	NodeCount     int    `json:"nodeCount"`
 	Region        string `json:"region,omitempty,omitzero"`
+}
+
+// NodePools The one document of kind `pools`.
+type NodePools struct {
+	NodePools []NodePool `json:"nodePools"`
 }
 
 // Operator The Deployment that runs the runtime's operator.
@@ -1056,6 +1184,15 @@ type ListDeploymentsParamsSort string
 // ListDeploymentsParamsOrder defines parameters for ListDeployments.
 type ListDeploymentsParamsOrder string
 
+// DeleteDeploymentParams defines parameters for DeleteDeployment.
+type DeleteDeploymentParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
 // GetDeploymentParams defines parameters for GetDeployment.
 type GetDeploymentParams struct {
 	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
@@ -1063,6 +1200,30 @@ type GetDeploymentParams struct {
 
 	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
 	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
+// GetDeploymentLogsParams defines parameters for GetDeploymentLogs.
+type GetDeploymentLogsParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+
+	// PodName A pod of the deployment. When left out, the first that is not ready, else the first.
+	PodName string `form:"podName,omitempty" json:"podName,omitempty,omitzero"`
+
+	// Container When left out, the pod's default container, else its first.
+	Container string `form:"container,omitempty" json:"container,omitempty,omitzero"`
+
+	// TailLines Lines from the end.
+	TailLines int `form:"tailLines,omitempty" json:"tailLines,omitempty,omitzero"`
+
+	// Timestamps Put the time before each line.
+	Timestamps bool `form:"timestamps,omitempty" json:"timestamps,omitempty,omitzero"`
+
+	// Previous Of the container's run before this one.
+	Previous bool `form:"previous,omitempty" json:"previous,omitempty,omitzero"`
 }
 
 // GetPendingReasonsParams defines parameters for GetPendingReasons.

@@ -1,0 +1,79 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/kubefoundry/kubefoundry/api"
+)
+
+// Validity is how long an answer of the API server is believed.
+const Validity = 30 * time.Second
+
+// Grant is what a caller may see, and for how long that is known.
+type Grant struct {
+	Sight *api.Sight
+	// Until is when the grant must not be used any more; zero where it never ends.
+	Until time.Time
+	// Cells is the version of the cells for which it was decided, see Documents: with another one there are documents that
+	// nothing was decided about, and which the sight hides.
+	Cells uint64
+}
+
+// Valid tells whether the grant may still be used.
+func (g Grant) Valid(now time.Time) bool { return g.Until.IsZero() || now.Before(g.Until) }
+
+// Documents tells where documents lie.
+type Documents interface {
+	// Cells lists the cells that hold documents, or held some a short time ago.
+	Cells() (cells []api.Cell, version uint64)
+	// CellsVersion changes when a cell comes into being.
+	CellsVersion() uint64
+}
+
+// Right is what a caller may have in Kubernetes: a verb on a resource.
+type Right struct {
+	Verb, Group, Resource string
+	// Namespace and Name are set where the right is to one object and not to those of the document's namespace.
+	Namespace, Name string
+}
+
+func (r Right) String() string {
+	s := r.Verb + " " + r.Resource
+	if r.Group != "" {
+		s += "." + r.Group
+	}
+	if r.Name != "" {
+		s += " " + r.Namespace + "/" + r.Name
+	}
+	return s
+}
+
+// Rights tells what opens the documents of each class: all of the rights listed. A class with none is open to every caller.
+type Rights map[api.Class][]Right
+
+// Resource is a resource of Kubernetes.
+type Resource struct{ Group, Resource string }
+
+// RightsFor makes the rules: whoever may list the custom resource of a runtime and the pods of a namespace sees the
+// deployments there, for their documents tell of both.
+func RightsFor(runtimes map[string]Resource) Rights {
+	pods := Right{Verb: "list", Resource: "pods"}
+	nodes := Right{Verb: "list", Resource: "nodes"}
+	rights := Rights{
+		{Kind: api.KindPods}:  {pods},
+		{Kind: api.KindNodes}: {nodes},
+		{Kind: api.KindPools}: {nodes},
+		{Kind: api.KindAutoscaler}: {
+			{Verb: "get", Resource: "configmaps", Namespace: "kube-system", Name: "cluster-autoscaler-status"},
+		},
+		// Sums over the cluster without a name in them, and what is installed, which discovery tells every user.
+		{Kind: api.KindCapacity}: nil,
+		{Kind: api.KindRuntimes}: nil,
+	}
+	for id, resource := range runtimes {
+		rights[api.Class{Kind: api.KindDeployments, Runtime: id}] = []Right{
+			{Verb: "list", Group: resource.Group, Resource: resource.Resource}, pods,
+		}
+	}
+	return rights
+}
