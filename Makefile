@@ -18,7 +18,12 @@ lint := go tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint run --config 
 # Packages with tests. Those without would be compiled all the same, and one of the devcluster's is all of Kubernetes.
 tested := go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...
 
-.PHONY: help demo run build test test-unit lint generate verify bench fuzz clean
+helm := go tool -modfile=$(CURDIR)/tools/helm/go.mod helm
+# The Kubernetes that the manifests are rendered for: without one it is whichever Helm was compiled with.
+KUBERNETES := v1.37.0
+IMAGE ?= kubefoundry/kubefoundry:$(VERSION)
+
+.PHONY: help demo run build image test test-unit lint generate verify bench fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +37,10 @@ run: build ## KubeFoundry on the cluster of your kubeconfig; ARGS are its flags
 build: ## The binary, bin/kubefoundry
 	go build -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.buildTime=$(BUILT)' -o bin/kubefoundry ./cmd/kubefoundry
 
+image: ## The container image, IMAGE; needs docker
+	docker build --file deploy/Dockerfile --tag '$(IMAGE)' \
+		--build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg BUILT='$(BUILT)' .
+
 test: ## All tests, with the race detector; those that need a cluster start one
 	go run ./internal/devcluster/run path >/dev/null # its first build takes minutes, which no test's timeout should count
 	go test -race -timeout 30m ./...
@@ -43,9 +52,14 @@ test-unit: ## The tests that need no cluster
 lint: ## golangci-lint, with the layers of the design
 	$(lint) ./...
 	cd devcluster && $(lint) ./...
+	$(helm) lint --strict --quiet deploy/chart
 
-generate: ## Wire types and routes from api/openapi.yaml
+generate: ## Wire types and routes from api/openapi.yaml, plain manifests from the Helm chart
 	go generate ./...
+	{ echo '# Rendered from the chart beside it by `make generate`.'; cat deploy/namespace.yaml; \
+		$(helm) template kubefoundry deploy/chart --namespace kubefoundry-system --kube-version $(KUBERNETES); \
+	} > deploy/kubefoundry.yaml.tmp
+	mv deploy/kubefoundry.yaml.tmp deploy/kubefoundry.yaml
 
 verify: generate ## Generate, and fail if anything changed
 	git diff --exit-code
