@@ -35,7 +35,7 @@ const (
 
 func newBarePart(f *feed) (*barePart, error) {
 	cursor, _ := f.view.Cursor()
-	reader, err := f.view.Resume(cursor)
+	reader, err := f.view.Resume(cursor, api.Everything())
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (p *barePart) changed(context.Context) error {
 	p.sent = time.Now()
 	var frames [][]byte
 	for more := true; more; {
-		batch, err := p.view.Changes(p.reader, view.Scope{}, bareFrameEntries, bareFrameBytes)
+		batch, err := p.view.Changes(p.reader, view.Scope{Sight: api.Everything()}, bareFrameEntries, bareFrameBytes)
 		if err != nil {
 			return err
 		}

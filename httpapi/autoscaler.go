@@ -9,7 +9,7 @@ import (
 
 // GetAutoscalerDetection tells what scales the nodes.
 func (s *Server) GetAutoscalerDetection(w http.ResponseWriter, r *http.Request) {
-	autoscaler, err := s.autoscaler()
+	autoscaler, err := s.autoscaler(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -19,7 +19,7 @@ func (s *Server) GetAutoscalerDetection(w http.ResponseWriter, r *http.Request) 
 
 // GetAutoscalerStatus is what the cluster autoscaler says of itself.
 func (s *Server) GetAutoscalerStatus(w http.ResponseWriter, r *http.Request) {
-	autoscaler, err := s.autoscaler()
+	autoscaler, err := s.autoscaler(r)
 	if err == nil && autoscaler.Status == nil {
 		err = api.Errorf(api.ErrorCodeNotFound,
 			"Autoscaler status not available: the cluster has no readable ConfigMap cluster-autoscaler-status in kube-system")
@@ -36,9 +36,9 @@ type autoscalerParts struct {
 	Status    json.RawMessage `json:"status"`
 }
 
-func (s *Server) autoscaler() (autoscalerParts, error) {
+func (s *Server) autoscaler(r *http.Request) (autoscalerParts, error) {
 	var parts autoscalerParts
-	document, err := s.only(api.AutoscalerKey())
+	document, err := s.only(api.AutoscalerKey(), sight(r))
 	if err == nil {
 		err = json.Unmarshal(document, &parts)
 	}

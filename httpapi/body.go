@@ -24,6 +24,7 @@ type bodies struct {
 
 type bodyKey struct {
 	shape string // of the route, which may put the same documents differently
+	sight string // the name of what the caller may see
 	query view.Query
 }
 
@@ -47,14 +48,20 @@ const (
 
 func newBodies() *bodies { return &bodies{kept: map[bodyKey]*body{}} }
 
-func (b *bodies) get(key bodyKey, version view.Version, v *view.View) *body {
+// bodyKeyOf takes the sight out of the query: those who may see the same share a body, whoever they are.
+func bodyKeyOf(shape string, q view.Query) bodyKey {
+	key := bodyKey{shape, q.Sight.Name(), q}
+	key.query.Sight = nil
+	return key
+}
+
+func (b *bodies) get(key bodyKey, version view.Version) *body {
 	b.mu.Lock()
-	kept := b.kept[key]
-	b.mu.Unlock()
-	if kept == nil || kept.version != version || !v.Resumable(kept.cursor) {
-		return nil
+	defer b.mu.Unlock()
+	if kept := b.kept[key]; kept != nil && kept.version == version {
+		return kept
 	}
-	return kept
+	return nil
 }
 
 func (b *bodies) put(key bodyKey, fresh *body) {
@@ -89,7 +96,8 @@ func (b *body) gzip() []byte {
 // list answers with the documents of a query. render puts the page into the body's shape; what it reads beside the page has
 // to be of the kinds in also.
 func (s *Server) list(w http.ResponseWriter, r *http.Request, shape string, q view.Query, render func([]byte, view.Page) ([]byte, error), also ...api.Kind) {
-	b, err := s.rendered(bodyKey{shape, q}, render, also)
+	q.Sight = sight(r)
+	b, err := s.rendered(shape, q, render, also)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -97,20 +105,21 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, shape string, q vi
 	s.write(w, r, b)
 }
 
-func (s *Server) rendered(key bodyKey, render func([]byte, view.Page) ([]byte, error), also []api.Kind) (*body, error) {
-	version, err := s.view.Version(append(also, key.query.Kind)...)
+func (s *Server) rendered(shape string, q view.Query, render func([]byte, view.Page) ([]byte, error), also []api.Kind) (*body, error) {
+	version, err := s.view.Version(append(also, q.Kind)...)
 	if err != nil {
 		return nil, err
 	}
-	if kept := s.bodies.get(key, version, s.view); kept != nil {
+	key := bodyKeyOf(shape, q)
+	if kept := s.bodies.get(key, version); kept != nil && s.view.Resumable(kept.cursor, q.Sight) {
 		return kept, nil
 	}
-	page, err := s.view.List(key.query)
+	page, err := s.view.List(q)
 	if err != nil {
 		return nil, err
 	}
-	if page.Total == 0 && !page.State.Synced {
-		return nil, notSynced(key.query.Kind, page.State) // unknown is not empty
+	if unknown(page) {
+		return nil, notSynced(q.Kind, page.State)
 	}
 	b := &body{version: version, cursor: page.Cursor}
 	if b.plain, err = render(nil, page); err != nil {
@@ -120,13 +129,19 @@ func (s *Server) rendered(key bodyKey, render func([]byte, view.Page) ([]byte, e
 	return b, nil
 }
 
+// unknown tells an empty page of which nothing is known from one that is empty: for the caller, if not for others.
+func unknown(page view.Page) bool {
+	hidden := page.State.Access != nil && page.State.Access.Level == api.AccessLevelNone
+	return page.Total == 0 && !page.State.Synced && !hidden
+}
+
 const gzipWorth = 1 << 10 // bytes; less fits into one packet anyway
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, b *body) {
-	etag := fmt.Sprintf(`W/"%s-%d-%t"`, b.version.Epoch, b.version.Revision, b.version.Stale)
+	etag := fmt.Sprintf(`W/"%s-%d-%t-%s"`, b.version.Epoch, b.version.Revision, b.version.Stale, b.cursor.Sight)
 	h := w.Header()
 	h.Set("ETag", etag)
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding")
 	if match(r.Header.Get("If-None-Match"), etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return

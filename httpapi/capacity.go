@@ -9,26 +9,28 @@ import (
 	"github.com/kubefoundry/kubefoundry/view"
 )
 
-// GetGpuCapacityDetailed is the capacity document as it is.
+// GetGpuCapacityDetailed is the totals with the node pools.
 func (s *Server) GetGpuCapacityDetailed(w http.ResponseWriter, r *http.Request, _ api.GetGpuCapacityDetailedParams) {
-	s.list(w, r, "capacity", view.Query{Kind: api.KindCapacity}, func(_ []byte, page view.Page) ([]byte, error) {
-		if page.Total == 0 {
-			return nil, notSynced(api.KindCapacity, page.State)
+	s.list(w, r, "capacity", view.Query{Kind: api.KindPools}, func(_ []byte, page view.Page) ([]byte, error) {
+		capacity := api.Capacity{NodePools: []api.NodePool{}, Access: page.State.Access}
+		if err := s.total(&capacity, r); err != nil {
+			return nil, err
 		}
-		return page.Documents[0], nil
-	})
+		if page.Total > 0 {
+			if err := json.Unmarshal(page.Documents[0], &capacity); err != nil {
+				return nil, fmt.Errorf("node pools: %w", err)
+			}
+		}
+		return json.Marshal(capacity)
+	}, api.KindCapacity)
 }
 
 // GetGpuCapacity is the totals with the GPUs of each node.
 func (s *Server) GetGpuCapacity(w http.ResponseWriter, r *http.Request, _ api.GetGpuCapacityParams) {
 	s.list(w, r, "gpu-capacity", view.Query{Kind: api.KindNodes}, func(_ []byte, page view.Page) ([]byte, error) {
-		document, err := s.only(api.CapacityKey())
-		if err != nil {
+		capacity := api.GpuCapacity{Nodes: []api.NodeGpus{}, Access: page.State.Access}
+		if err := s.total(&capacity, r); err != nil {
 			return nil, err
-		}
-		capacity := api.GpuCapacity{Nodes: []api.NodeGpus{}}
-		if err := json.Unmarshal(document, &capacity); err != nil {
-			return nil, fmt.Errorf("capacity: %w", err)
 		}
 		for _, document := range page.Documents {
 			var node api.Node
@@ -45,15 +47,31 @@ func (s *Server) GetGpuCapacity(w http.ResponseWriter, r *http.Request, _ api.Ge
 	}, api.KindCapacity)
 }
 
+// total reads the GPU totals of the cluster into a capacity.
+func (s *Server) total(capacity any, r *http.Request) error {
+	document, err := s.only(api.CapacityKey(), sight(r))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(document, capacity); err != nil {
+		return fmt.Errorf("capacity: %w", err)
+	}
+	return nil
+}
+
 // only returns the one document of its kind.
-func (s *Server) only(key api.Key) ([]byte, error) {
-	document, ok, err := s.view.Get(key)
+func (s *Server) only(key api.Key, sight *api.Sight) ([]byte, error) {
+	document, ok, err := s.view.Get(key, sight)
 	if ok || err != nil {
 		return document, err
 	}
-	states, err := s.view.States(view.Scope{Kinds: []api.Kind{key.Kind}})
+	states, err := s.view.States(view.Scope{Kinds: []api.Kind{key.Kind}, Sight: sight})
 	if err != nil {
 		return nil, err
 	}
-	return nil, notSynced(key.Kind, states[key.Kind])
+	state := states[key.Kind]
+	if state.Access != nil {
+		return nil, api.Errorf(api.ErrorCodeForbidden, "%s", state.Access.Message)
+	}
+	return nil, notSynced(key.Kind, state)
 }

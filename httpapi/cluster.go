@@ -19,7 +19,7 @@ func (s *Server) GetClusterStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status.Connected, status.Error, status.Since, status.KubernetesVersion = cluster.Connected, cluster.Error, cluster.Since, cluster.KubernetesVersion
-	runtimes, err := s.runtimes()
+	runtimes, err := s.runtimes(sight(r))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -37,8 +37,8 @@ func (s *Server) GetClusterStatus(w http.ResponseWriter, r *http.Request) {
 // GetHealthStatus is GetClusterStatus under its other path.
 func (s *Server) GetHealthStatus(w http.ResponseWriter, r *http.Request) { s.GetClusterStatus(w, r) }
 
-func (s *Server) runtimes() ([]api.Runtime, error) {
-	page, err := s.view.List(view.Query{Kind: api.KindRuntimes})
+func (s *Server) runtimes(sight *api.Sight) ([]api.Runtime, error) {
+	page, err := s.view.List(view.Query{Kind: api.KindRuntimes, Sight: sight})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -115,20 +116,30 @@ type deadlineWriter struct {
 	armed    bool
 	armedAt  time.Time
 	stalled  atomic.Bool
+	// until is when nothing may be written any more that was rendered before, in Unix nanoseconds; 0 is never. A slow reader's
+	// event waits here for longer than its right to it may last.
+	until atomic.Int64
 }
 
 // arm sets the deadline before the first byte of an event: a large one leaves net/http's buffer before it is flushed. A
 // deadline that has three quarters left will do, for setting one costs a tenth of what an event does.
-func (w *deadlineWriter) arm() {
+func (w *deadlineWriter) arm() error {
 	if w.armed {
-		return
+		return nil
 	}
 	w.armed = true
-	if now := time.Now(); now.Sub(w.armedAt) > w.deadline/4 && w.hurry.Err() == nil {
+	now := time.Now()
+	if until := w.until.Load(); until != 0 && now.UnixNano() > until {
+		return errOver
+	}
+	if now.Sub(w.armedAt) > w.deadline/4 && w.hurry.Err() == nil {
 		_ = w.control.SetWriteDeadline(now.Add(w.deadline)) // unsupported only in tests without a connection
 		w.armedAt = now
 	}
+	return nil
 }
+
+var errOver = errors.New("the right to what is to be written is over")
 
 func (w *deadlineWriter) WriteHeader(status int) {
 	// The library sets its own, without no-transform, and a header that HTTP/2 forbids.
@@ -144,8 +155,10 @@ func streamHeader(h http.Header) {
 }
 
 func (w *deadlineWriter) Write(b []byte) (int, error) {
-	w.arm()
-	n, err := w.ResponseWriter.Write(b)
+	err, n := w.arm(), 0
+	if err == nil {
+		n, err = w.ResponseWriter.Write(b)
+	}
 	if err != nil {
 		w.end(err)
 	}
@@ -154,8 +167,11 @@ func (w *deadlineWriter) Write(b []byte) (int, error) {
 
 // Flush ends an event.
 func (w *deadlineWriter) Flush() {
-	w.arm()
-	if err := w.control.Flush(); err != nil {
+	err := w.arm()
+	if err == nil {
+		err = w.control.Flush()
+	}
+	if err != nil {
 		w.end(err)
 	}
 	w.armed = false

@@ -37,7 +37,7 @@ func (s *Server) ListDeployments(w http.ResponseWriter, r *http.Request, p api.L
 
 // GetDeployment is one deployment.
 func (s *Server) GetDeployment(w http.ResponseWriter, r *http.Request, name api.Name, p api.GetDeploymentParams) {
-	document, err := s.deployment(name, p.Namespace, p.Runtime)
+	document, err := s.deployment(r, name, p.Namespace, p.Runtime)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -47,13 +47,13 @@ func (s *Server) GetDeployment(w http.ResponseWriter, r *http.Request, name api.
 
 // ListDeploymentPods is the pods of one deployment.
 func (s *Server) ListDeploymentPods(w http.ResponseWriter, r *http.Request, name api.Name, p api.ListDeploymentPodsParams) {
-	id, err := s.deploymentID(name, p.Namespace, p.Runtime)
+	id, err := s.deploymentID(r, name, p.Namespace, p.Runtime)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	page, err := s.view.List(view.Query{Kind: api.KindPods, Deployment: id})
-	if err == nil && page.Total == 0 && !page.State.Synced {
+	page, err := s.view.List(view.Query{Kind: api.KindPods, Sight: sight(r), Deployment: id})
+	if err == nil && unknown(page) {
 		err = notSynced(api.KindPods, page.State)
 	}
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Server) ListDeploymentPods(w http.ResponseWriter, r *http.Request, name
 
 // GetPendingReasons is why one deployment is not running.
 func (s *Server) GetPendingReasons(w http.ResponseWriter, r *http.Request, name api.Name, p api.GetPendingReasonsParams) {
-	document, err := s.deployment(name, p.Namespace, p.Runtime)
+	document, err := s.deployment(r, name, p.Namespace, p.Runtime)
 	var d struct {
 		Reasons json.RawMessage `json:"reasons"`
 	}
@@ -79,8 +79,8 @@ func (s *Server) GetPendingReasons(w http.ResponseWriter, r *http.Request, name 
 	writeJSON(w, http.StatusOK, d)
 }
 
-func (s *Server) deploymentID(name, namespace, runtime string) (string, error) {
-	document, err := s.deployment(name, namespace, runtime)
+func (s *Server) deploymentID(r *http.Request, name, namespace, runtime string) (string, error) {
+	document, err := s.deployment(r, name, namespace, runtime)
 	if err != nil {
 		return "", err
 	}
@@ -93,21 +93,22 @@ func (s *Server) deploymentID(name, namespace, runtime string) (string, error) {
 	return d.ID, nil
 }
 
-// deployment finds the one that is meant. Names are unique only within a namespace and a runtime.
-func (s *Server) deployment(name, namespace, runtime string) ([]byte, error) {
+// deployment finds the one that is meant, among those that the caller may see. Names are unique only within a namespace and a
+// runtime.
+func (s *Server) deployment(r *http.Request, name, namespace, runtime string) ([]byte, error) {
 	if namespace != "" && runtime != "" {
-		document, ok, err := s.view.Get(api.DeploymentKey(namespace, runtime, name))
+		document, ok, err := s.view.Get(api.DeploymentKey(namespace, runtime, name), sight(r))
 		if ok || err != nil {
 			return document, err
 		}
 	}
-	page, err := s.view.List(view.Query{Kind: api.KindDeployments, Name: name, Namespace: namespace, Runtime: runtime})
+	page, err := s.view.List(view.Query{Kind: api.KindDeployments, Sight: sight(r), Name: name, Namespace: namespace, Runtime: runtime})
 	switch {
 	case err != nil:
 		return nil, err
 	case page.Total == 1:
 		return page.Documents[0], nil
-	case page.Total == 0 && !page.State.Synced:
+	case unknown(page):
 		return nil, notSynced(api.KindDeployments, page.State)
 	case page.Total == 0:
 		what, where := name, "any namespace"
@@ -117,7 +118,11 @@ func (s *Server) deployment(name, namespace, runtime string) ([]byte, error) {
 		if namespace != "" {
 			where = "namespace " + namespace
 		}
-		return nil, api.Errorf(api.ErrorCodeNotFound, "Deployment %s not found in %s", what, where)
+		e := api.Errorf(api.ErrorCodeNotFound, "Deployment %s not found in %s", what, where)
+		if page.State.Access != nil { // the same for what is not there and for what is hidden
+			e.Message += ". " + page.State.Access.Message
+		}
+		return nil, e
 	}
 	e := api.Errorf(api.ErrorCodeAmbiguous, "%d deployments are named %s; say which one with ?namespace= and ?runtime=", page.Total, name)
 	for _, document := range page.Documents[:min(len(page.Documents), 20)] {

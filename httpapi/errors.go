@@ -21,8 +21,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 		e = api.Errorf(api.ErrorCodeInternal, "the server failed to answer; its log says why")
 	}
-	if e.StatusCode == http.StatusServiceUnavailable || e.StatusCode == http.StatusTooManyRequests {
+	var limit *limitError
+	switch {
+	case errors.As(err, &limit):
+		w.Header().Set("Retry-After", limit.retryAfter())
+	case e.StatusCode == http.StatusServiceUnavailable || e.StatusCode == http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "5")
+	case e.StatusCode == http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="kubefoundry"`)
 	}
 	writeJSON(w, e.StatusCode, api.ErrorBody{Error: *e})
 }

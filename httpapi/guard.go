@@ -32,10 +32,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				s.fail(w, r, api.Errorf(api.ErrorCodeInternal, "the server failed to answer; its log says why"))
 			}
 		}()
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-cache")
 		r.Header.Del("Cookie") // dashboards and the API server forward the user's token in it
+		security(w.Header())
+		if err := s.browser.fromPage(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		if r.ContentLength > maxBody {
 			s.fail(w, r, api.Errorf(api.ErrorCodeTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxBody))
 			return

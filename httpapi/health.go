@@ -17,7 +17,7 @@ func (s *Server) GetLivez(w http.ResponseWriter, _ *http.Request) { _, _ = w.Wri
 // and waiting for it would keep everything else from being served. A cluster that was never reached is not read; one that
 // was lost later is still served, as of then.
 func (s *Server) GetReadyz(w http.ResponseWriter, r *http.Request) {
-	states, err := s.view.States(view.Scope{})
+	states, err := s.view.States(view.Scope{Sight: api.Everything()})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -51,6 +51,8 @@ func settled(state api.KindState, connected bool) bool {
 	}
 	return len(state.Sources) > 0
 }
+
+const metricsPath = "/metrics"
 
 // GetMetrics is the server's own metrics.
 func (s *Server) GetMetrics(w http.ResponseWriter, r *http.Request) {

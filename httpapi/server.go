@@ -19,22 +19,28 @@ import (
 
 // Options of a Server.
 type Options struct {
-	View    *view.View
-	Version api.Version
+	View     *view.View
+	Identity Identity
+	Version  api.Version
 	// ClusterName is the context of the kubeconfig, Namespace where KubeFoundry keeps its own settings.
 	ClusterName, Namespace string
 	Logger                 *zap.Logger
 	Registry               *prometheus.Registry
 	Stream                 StreamOptions
+	Limits                 Limits
+	Browser                BrowserOptions
 }
 
 // Server answers requests. It implements the generated ServerInterface.
 type Server struct {
 	view        *view.View
+	identity    Identity
+	limits      *limits
+	browser     BrowserOptions
 	version     api.Version
 	clusterName string
 	namespace   string
-	log         *zap.Logger
+	log, audit  *zap.Logger
 	registry    *prometheus.Registry
 	metrics     *metrics
 	document    *openapi3.T
@@ -63,10 +69,14 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	browser, err := o.Browser.checked()
+	if err != nil {
+		return nil, err
+	}
 	o.Stream = o.Stream.withDefaults()
 	s := &Server{
-		view: o.View, version: o.Version, clusterName: o.ClusterName, namespace: o.Namespace,
-		log: o.Logger, registry: o.Registry, metrics: newMetrics(o.Registry, o.View),
+		view: o.View, identity: o.Identity, limits: newLimits(o.Limits), browser: browser, version: o.Version, clusterName: o.ClusterName, namespace: o.Namespace,
+		log: o.Logger, audit: o.Logger.Named("audit"), registry: o.Registry, metrics: newMetrics(o.Registry, o.View),
 		document: document, openapiJSON: openapiJSON,
 		bodies: newBodies(), stream: o.Stream, sse: newSSE(), frames: newFrames(o.View), streams: make(chan struct{}, o.Stream.Max),
 	}
@@ -99,11 +109,11 @@ func (s *Server) Handler() http.Handler {
 	router := mux.NewRouter().SkipClean(true) // a path with dots or two slashes is not found, rather than redirected
 	router.NotFoundHandler = http.HandlerFunc(s.notFound)
 	router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
-	router.Use(s.observe, s.validate)
+	router.Use(s.observe, s.identify, s.validate)
 	HandlerWithOptions(s, GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
 		s.fail(w, r, unbound(err))
 	}})
-	return s.guard(router)
+	return s.guard(crossOrigin(s.browser.Origins, router))
 }
 
 // HTTPServer is an http.Server with the limits that a server of streams can have: on headers and idle connections, not on

@@ -47,12 +47,14 @@ func (o StreamOptions) withDefaults() StreamOptions {
 const (
 	retryAfterCut      = 2 * time.Second
 	retryAfterShutdown = 5 * time.Second
+	retryAfterRights   = time.Second
 )
 
 // GetStream is the stream of changes. See openapi.yaml for the events.
 func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.GetStreamParams) {
-	scope := view.Scope{Kinds: params.Kinds, Namespace: params.Namespace}
-	reader, reset, err := s.position(r.Header.Get("Last-Event-ID"), params.Since)
+	who := from(r)
+	scope := view.Scope{Kinds: params.Kinds, Namespace: params.Namespace, Sight: who.grant.Sight}
+	reader, reset, err := s.position(r.Header.Get("Last-Event-ID"), params.Since, scope.Sight)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -65,29 +67,44 @@ func (s *Server) GetStream(w http.ResponseWriter, r *http.Request, params api.Ge
 		s.fail(w, r, errClosing)
 		return
 	}
-	select {
-	case s.streams <- struct{}{}:
-	default:
+	if err := s.enter(who.caller.Name()); err != nil {
 		s.metrics.rejected.Inc()
-		s.fail(w, r, api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams)))
+		s.fail(w, r, err)
 		return
 	}
-	p := &pump{server: s, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
+	p := &pump{server: s, identified: who, scope: scope, scopeName: scope.String(), reader: reader, ended: "gone"}
 	wire, err := take(w, &s.buffers)
 	if err != nil { // HTTP/2
-		defer s.leave()
+		defer s.leave(who.caller.Name())
 		s.serveStream(r.Context(), w, p, reset)
 		return
 	}
 	go s.serveWire(wire, p, reset) //nolint:contextcheck // net/http's goroutine, buffers and context end with the handler
 }
 
-// leave gives back the token that a stream holds. It comes after everything else: with the last one, the server has ended.
-func (s *Server) leave() { <-s.streams }
+// enter takes the token that a stream has to hold.
+func (s *Server) enter(caller string) error {
+	if err := s.limits.open(caller); err != nil {
+		return err
+	}
+	select {
+	case s.streams <- struct{}{}:
+		return nil
+	default:
+		s.limits.close(caller)
+		return api.Errorf(api.ErrorCodeTooManyStreams, "%d streams are open, which is the limit; try again later, or raise --max-streams", cap(s.streams))
+	}
+}
+
+// leave gives it back. It comes after everything else: with the last one, the server has ended.
+func (s *Server) leave(caller string) {
+	s.limits.close(caller)
+	<-s.streams
+}
 
 // serveWire is serveStream on a connection of our own.
 func (s *Server) serveWire(w *wire, p *pump, reset api.ResetEventReason) {
-	defer s.leave()
+	defer s.leave(p.caller.Name())
 	defer func() { // net/http catches only what panics on its own goroutines
 		if recovered := recover(); recovered != nil {
 			s.logPanic(streamPath, recovered)
@@ -127,7 +144,7 @@ var errClosing = api.Errorf(api.ErrorCodeUnavailable, "the server is shutting do
 
 // position is where a client's stream begins, and why it has to start over, if it has. The header wins over the query: an
 // EventSource that comes back sends both, and its URL is as old as the page.
-func (s *Server) position(lastEventID, since string) (reader view.Reader, reset api.ResetEventReason, err error) {
+func (s *Server) position(lastEventID, since string, sight *api.Sight) (reader view.Reader, reset api.ResetEventReason, err error) {
 	from := since
 	if lastEventID != "" {
 		from = lastEventID
@@ -135,7 +152,7 @@ func (s *Server) position(lastEventID, since string) (reader view.Reader, reset 
 	if from != "" {
 		cursor, err := api.ParseCursor(from)
 		if err == nil {
-			reader, err = s.view.Resume(cursor)
+			reader, err = s.view.Resume(cursor, sight)
 		} else if lastEventID != "" { // an EventSource would never come back after a 400
 			err = &view.ResetError{Reason: api.ResetEventReasonUnknownEpoch}
 		} else { // a number beyond 64 bits, or with zeros before it: the pattern in the document does not know
@@ -149,13 +166,14 @@ func (s *Server) position(lastEventID, since string) (reader view.Reader, reset 
 	} else {
 		reset = api.ResetEventReasonStart
 	}
-	reader, err = s.view.Snapshot()
+	reader, err = s.view.Snapshot(sight)
 	return reader, reset, err
 }
 
 // pump brings one client up to date, again and again.
 type pump struct {
-	server    *Server
+	server *Server
+	identified
 	scope     view.Scope
 	scopeName string
 	reader    view.Reader
@@ -165,6 +183,9 @@ type pump struct {
 
 func (p *pump) run(c *connection, reset api.ResetEventReason) {
 	s := p.server
+	if !p.grant.Until.IsZero() {
+		c.writer.until.Store(p.grant.Until.UnixNano())
+	}
 	first := retryAfterCut
 	if reset != "" {
 		s.metrics.resets.WithLabelValues(string(reset)).Inc()
@@ -202,15 +223,51 @@ func (p *pump) run(c *connection, reset api.ResetEventReason) {
 	}
 }
 
-// pause is how long until there is something to do though nothing changed: a bookmark, or the end.
+// pause is how long until there is something to do though nothing changed: a bookmark, a look at the caller's rights, or the
+// end.
 func (p *pump) pause() time.Duration {
-	return min(p.server.stream.Bookmark, time.Until(p.expires)+time.Millisecond)
+	pause := min(p.server.stream.Bookmark, time.Until(p.expires)+time.Millisecond)
+	if !p.grant.Until.IsZero() {
+		pause = min(pause, time.Until(p.grant.Until)+time.Millisecond)
+	}
+	return pause
+}
+
+// entitled tells whether the client may be sent what comes next. Its rights are asked for again when they are too old to be
+// believed, and where documents have come to a place that nobody asked about. Whoever may see more or less than before starts
+// over: what was lost has to go, and what was won lies behind the cursor.
+func (p *pump) entitled(c *connection) bool {
+	s := p.server
+	if p.grant.Until.IsZero() || p.grant.Valid(time.Now()) && p.grant.Cells == s.view.CellsVersion() {
+		return true
+	}
+	grant, err := s.identity.Grant(c.ctx, p.caller)
+	var refused *api.Error
+	switch {
+	case c.ctx.Err() != nil:
+		return false
+	case errors.As(err, &refused) && refused.Code == api.ErrorCodeUnauthenticated:
+		p.bye(c, api.ByeEventReasonTokenExpired, 0)
+		return false
+	case err != nil:
+		p.bye(c, api.ByeEventReasonRightsUnknown, retryAfterShutdown)
+		return false
+	case grant.Sight.Name() != p.scope.Sight.Name():
+		p.bye(c, api.ByeEventReasonRightsChanged, retryAfterRights)
+		return false
+	}
+	p.grant = grant
+	c.writer.until.Store(grant.Until.UnixNano())
+	return true
 }
 
 // catchUp sends everything that the client does not have. False when the connection is over.
 func (p *pump) catchUp(c *connection) bool {
 	s := p.server
 	for {
+		if !p.entitled(c) {
+			return false
+		}
 		frame, shared, err := s.frames.after(p.reader, p.scope, p.scopeName)
 		if err != nil {
 			if !p.startOver(c, err) {
@@ -261,7 +318,7 @@ func (p *pump) startOver(c *connection, err error) bool {
 	if !errors.As(err, &reset) {
 		return false
 	}
-	if p.reader, err = p.server.view.Snapshot(); err != nil {
+	if p.reader, err = p.server.view.Snapshot(p.scope.Sight); err != nil {
 		return false
 	}
 	p.server.metrics.resets.WithLabelValues(string(reset.Reason)).Inc()
@@ -276,6 +333,7 @@ func (p *pump) bookmark(c *connection, now time.Time) bool {
 func (p *pump) bye(c *connection, reason api.ByeEventReason, spread time.Duration) {
 	retry := time.Second + time.Duration(rand.Float64()*float64(spread)) //nolint:gosec // jitter, not a secret
 	p.ended = string(reason)
+	c.writer.until.Store(0) // it tells nothing of what is hidden
 	if c.send("bye", eventID(p.reader), api.ByeEvent{Reason: reason, RetryMs: int(retry.Milliseconds())}, retry) {
 		c.drain()
 	}

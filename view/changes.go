@@ -7,19 +7,21 @@ import (
 	"github.com/kubefoundry/kubefoundry/api"
 )
 
-// Scope is what a reader wants, and later may, see. It looks at keys only: a document never enters or leaves a scope.
+// Scope is what a reader wants and may see. It looks at keys only: a document never enters or leaves a scope.
 type Scope struct {
 	Kinds []api.Kind // all public kinds where empty
 	// Namespace limits to one namespace. Documents that belong to none are in every scope of their kind.
 	Namespace string
+	// Sight is what the reader may see. Without one, that is nothing.
+	Sight *api.Sight
 }
 
-// Includes tells whether a document of this key is in the scope.
-func (s Scope) Includes(k api.Key) bool {
-	if s.Namespace != "" && k.Namespace != "" && k.Namespace != s.Namespace {
+// Includes tells whether the documents of a cell are in the scope.
+func (s Scope) Includes(c api.Cell) bool {
+	if s.Namespace != "" && c.Namespace != "" && c.Namespace != s.Namespace {
 		return false
 	}
-	return slices.Contains(s.kinds(), k.Kind)
+	return slices.Contains(s.kinds(), c.Kind) && s.Sight.Includes(c)
 }
 
 var publicKinds = api.Kinds()
@@ -40,7 +42,7 @@ func (s Scope) String() string {
 		b.WriteString(string(k))
 		b.WriteByte(',')
 	}
-	return b.String() + "/" + s.Namespace
+	return b.String() + "/" + s.Namespace + "/" + s.Sight.Name()
 }
 
 // Reader is a place in the log, as one reader stands there. It is a value: Changes returns the next one.
@@ -76,33 +78,36 @@ func (e *ResetError) Error() string { return "the cursor cannot be resumed: " + 
 
 var errNotReady = api.Errorf(api.ErrorCodeNotSynced, "the server has just started and has not read the cluster yet; try again in a few seconds")
 
-// Snapshot is a reader who has seen nothing.
-func (v *View) Snapshot() (Reader, error) {
+// Snapshot is a reader of a sight who has seen nothing.
+func (v *View) Snapshot(sight *api.Sight) (Reader, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	g := v.current
 	if g == nil {
 		return Reader{}, errNotReady
 	}
-	return Reader{Cursor: api.Cursor{Epoch: g.epoch}, floor: g.revision}, nil
+	return Reader{Cursor: api.Cursor{Epoch: g.epoch, Sight: sight.Name()}, floor: g.revision}, nil
 }
 
-// Resume is a reader who has seen everything up to a cursor, or a *ResetError where that does not suffice.
-func (v *View) Resume(c api.Cursor) (Reader, error) {
+// Resume is a reader of a sight who has seen everything up to a cursor, or a *ResetError where that does not suffice: also
+// where the cursor was made with another sight, for its reader may hold too little or too much.
+func (v *View) Resume(c api.Cursor, sight *api.Sight) (Reader, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.current == nil {
 		return Reader{}, errNotReady
 	}
 	r := Reader{Cursor: c}
-	return r, v.current.check(r, api.ResetEventReasonUnknownEpoch)
+	return r, v.current.check(r, sight, api.ResetEventReasonUnknownEpoch)
 }
 
 // check tells whether a reader can be brought up to date.
-func (g *generation) check(r Reader, otherEpoch api.ResetEventReason) error {
+func (g *generation) check(r Reader, sight *api.Sight, otherEpoch api.ResetEventReason) error {
 	switch {
 	case r.Cursor.Epoch != g.epoch:
 		return &ResetError{otherEpoch}
+	case r.Cursor.Sight != sight.Name():
+		return &ResetError{api.ResetEventReasonRightsChanged}
 	case r.Cursor.Revision > g.revision:
 		return &ResetError{api.ResetEventReasonFutureRevision}
 	case max(r.Cursor.Revision, r.floor) < g.horizon:
@@ -120,14 +125,14 @@ func (v *View) Changes(r Reader, scope Scope, maxEntries, maxBytes int) (Batch, 
 	if g == nil {
 		return Batch{}, errNotReady
 	}
-	if err := g.check(r, api.ResetEventReasonNewEpoch); err != nil {
+	if err := g.check(r, scope.Sight, api.ResetEventReasonNewEpoch); err != nil {
 		return Batch{}, err
 	}
 	batch := Batch{Next: r}
 	size := 0
 	for i := g.after(r.Cursor.Revision); i < len(g.log); i++ {
 		it := g.log[i].item
-		if it == nil || !scope.Includes(it.Key) || it.Deleted() && it.Revision <= r.floor {
+		if it == nil || !scope.Includes(it.cell) || it.Deleted() && it.Revision <= r.floor {
 			continue
 		}
 		if len(batch.Entries) > 0 && (len(batch.Entries) == maxEntries || size+len(it.JSON) > maxBytes) {

@@ -17,6 +17,12 @@
 // A cursor that can no longer be brought up to date is answered with a *ResetError, never with silence: its epoch is
 // unknown or over, its revision is from the future, or tombstones after it are gone (it lies below the horizon).
 //
+// # Sight
+//
+// Every read says what its caller may see, and is answered as if there were nothing else: documents, counts, searches and
+// changes. A read that says nothing gets nothing. A reader stays with one sight: its cursor names it, and is reset where the
+// caller comes back with another.
+//
 // # Epochs
 //
 // Revisions are counted by the bucket that the documents come from. Where that bucket is replaced, a new epoch begins: Apply

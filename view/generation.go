@@ -20,7 +20,9 @@ type generation struct {
 	tombstones []*item // the oldest first; superseded ones are passed over when their turn comes
 	buried     int     // tombstones in byKey
 	changed    map[api.Kind]uint64
-	counts     map[api.Kind]map[string]int // documents by kind and namespace
+	counts     map[api.Kind]map[api.Cell]int // documents
+	cells      map[api.Cell]int              // keys, tombstones included
+	spread     bool                          // a cell came into being; reset by who takes note
 	states     map[api.Kind]api.KindState
 	cluster    api.ClusterState
 	heartbeat  time.Time // of the publisher
@@ -36,7 +38,8 @@ type slot struct {
 type item struct {
 	api.Entry
 	fields
-	pos int // index in the log; superseded: -1
+	cell api.Cell
+	pos  int // index in the log; superseded: -1
 }
 
 func newGeneration(epoch string) *generation {
@@ -44,7 +47,8 @@ func newGeneration(epoch string) *generation {
 		epoch:   epoch,
 		byKey:   map[api.Key]*item{},
 		changed: map[api.Kind]uint64{},
-		counts:  map[api.Kind]map[string]int{},
+		counts:  map[api.Kind]map[api.Cell]int{},
+		cells:   map[api.Cell]int{},
 		states:  map[api.Kind]api.KindState{},
 		orders:  map[order]sorted{},
 	}
@@ -58,6 +62,8 @@ func (g *generation) put(it *item) {
 	g.revision = it.Revision
 	if old, ok := g.byKey[it.Key]; ok {
 		g.forget(old)
+	} else if g.cells[it.cell]++; g.cells[it.cell] == 1 {
+		g.spread = true
 	}
 	it.pos = len(g.log)
 	g.log = append(g.log, slot{it.Revision, it})
@@ -66,7 +72,7 @@ func (g *generation) put(it *item) {
 		g.tombstones = append(g.tombstones, it)
 		g.buried++
 	} else {
-		g.count(it.Key, +1)
+		g.count(it.cell, +1)
 	}
 	g.changed[it.Key.Kind] = it.Revision
 	g.note(it)
@@ -83,18 +89,18 @@ func (g *generation) forget(old *item) {
 	if old.Deleted() {
 		g.buried--
 	} else {
-		g.count(old.Key, -1)
+		g.count(old.cell, -1)
 	}
 }
 
-func (g *generation) count(k api.Key, by int) {
-	byNamespace := g.counts[k.Kind]
-	if byNamespace == nil {
-		byNamespace = map[string]int{}
-		g.counts[k.Kind] = byNamespace
+func (g *generation) count(c api.Cell, by int) {
+	byCell := g.counts[c.Kind]
+	if byCell == nil {
+		byCell = map[api.Cell]int{}
+		g.counts[c.Kind] = byCell
 	}
-	if byNamespace[k.Namespace] += by; byNamespace[k.Namespace] == 0 {
-		delete(byNamespace, k.Namespace)
+	if byCell[c] += by; byCell[c] == 0 {
+		delete(byCell, c)
 	}
 }
 
@@ -142,6 +148,9 @@ func (g *generation) bury(before time.Time) {
 			g.horizon = it.Revision
 			delete(g.byKey, it.Key)
 			g.forget(it)
+			if g.cells[it.cell]--; g.cells[it.cell] == 0 {
+				delete(g.cells, it.cell)
+			}
 		}
 		dropped++
 	}

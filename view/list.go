@@ -27,6 +27,7 @@ const (
 // Query asks for documents of one kind. Every filter that is empty lets everything pass.
 type Query struct {
 	Kind       api.Kind
+	Sight      *api.Sight // what the caller may see; without one, nothing
 	Namespace  string
 	Runtime    string
 	Phase      string
@@ -75,21 +76,21 @@ func (v *View) Version(kinds ...api.Kind) (Version, error) {
 	return version, nil
 }
 
-// Resumable tells whether a stream could resume from a cursor.
-func (v *View) Resumable(c api.Cursor) bool {
-	_, err := v.Resume(c)
+// Resumable tells whether a stream of a sight could resume from a cursor.
+func (v *View) Resumable(c api.Cursor, sight *api.Sight) bool {
+	_, err := v.Resume(c, sight)
 	return err == nil
 }
 
-// Get returns one document.
-func (v *View) Get(k api.Key) (doc []byte, ok bool, err error) {
+// Get returns one document, if there is one that the sight shows.
+func (v *View) Get(k api.Key, sight *api.Sight) (doc []byte, ok bool, err error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.current == nil {
 		return nil, false, errNotReady
 	}
 	it, ok := v.current.byKey[k]
-	if !ok || it.Deleted() {
+	if !ok || it.Deleted() || !sight.Includes(it.cell) {
 		return nil, false, nil
 	}
 	return it.JSON, true, nil
@@ -111,8 +112,8 @@ func (v *View) List(q Query) (Page, error) {
 		return Page{}, errNotReady
 	}
 	page := Page{
-		Cursor: api.Cursor{Epoch: g.epoch, Revision: g.revision},
-		State:  g.state(q.Kind, q.Namespace),
+		Cursor: api.Cursor{Epoch: g.epoch, Revision: g.revision, Sight: q.Sight.Name()},
+		State:  g.state(q.Kind, q.Namespace, q.Sight),
 	}
 	items := g.orders[o].items
 	if !g.isSorted(o) { // changed again since it was sorted: an order of our own costs less than waiting for a quiet moment
@@ -142,13 +143,13 @@ func (v *View) List(q Query) (Page, error) {
 }
 
 func (q Query) matchesAll() bool {
-	return q.Namespace == "" && q.Runtime == "" && q.Phase == "" && q.Engine == "" && q.Name == "" && q.Deployment == "" && q.Search == ""
+	return q.Sight.IncludesAll(q.Kind) && q.Namespace == "" && q.Runtime == "" && q.Phase == "" && q.Engine == "" && q.Name == "" && q.Deployment == "" && q.Search == ""
 }
 
 func (q Query) matches(it *item) bool {
 	is := func(want, have string) bool { return want == "" || want == have }
 	return is(q.Namespace, it.Key.Namespace) && is(q.Runtime, it.Provider) && is(q.Phase, it.Phase) && is(q.Engine, it.Engine) &&
-		is(q.Name, it.Name) && is(q.Deployment, it.Deployment) && (q.Search == "" || strings.Contains(it.search, q.Search))
+		is(q.Name, it.Name) && is(q.Deployment, it.Deployment) && q.Sight.Includes(it.cell) && (q.Search == "" || strings.Contains(it.search, q.Search))
 }
 
 // order is one way to order the documents of a kind. There are few, so each is kept once asked for.

@@ -17,12 +17,12 @@ func (g *generation) stale() bool { return time.Since(g.heartbeat) > silence }
 func (g *generation) stateOf(scope Scope) map[api.Kind]api.KindState {
 	states := make(map[api.Kind]api.KindState, len(scope.kinds()))
 	for _, kind := range scope.kinds() {
-		states[kind] = g.state(kind, scope.Namespace)
+		states[kind] = g.state(kind, scope.Namespace, scope.Sight)
 	}
 	return states
 }
 
-func (g *generation) state(kind api.Kind, namespace string) api.KindState {
+func (g *generation) state(kind api.Kind, namespace string, sight *api.Sight) api.KindState {
 	state, ok := g.states[kind]
 	if !ok {
 		state.Error = "not read from the cluster yet"
@@ -31,11 +31,12 @@ func (g *generation) state(kind api.Kind, namespace string) api.KindState {
 		state.Error = fmt.Sprintf("nothing has kept this up to date since %s; is a KubeFoundry server with cluster access running?",
 			g.heartbeat.UTC().Format(time.RFC3339))
 	}
-	for ns, n := range g.counts[kind] {
-		if namespace == "" || ns == "" || ns == namespace {
+	for cell, n := range g.counts[kind] {
+		if (namespace == "" || cell.Namespace == "" || cell.Namespace == namespace) && sight.Includes(cell) {
 			state.Count += n
 		}
 	}
+	state.Access = sight.Access(kind)
 	return state
 }
 

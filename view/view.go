@@ -1,6 +1,8 @@
 package view
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ type View struct {
 	mu      sync.RWMutex
 	current *generation // nil until the first epoch is complete
 	next    *generation // an epoch that is still being read
+	cells   uint64      // how often a cell came into being, or an epoch with its cells
 	wake    chan struct{}
 }
 
@@ -37,7 +40,7 @@ func New(o Options) *View {
 func (v *View) Apply(epoch string, entries []api.Entry, complete bool) {
 	items := make([]*item, len(entries))
 	for i, e := range entries {
-		items[i] = &item{Entry: e, fields: decodeFields(e)} // decoded before the lock: readers need not wait for it
+		items[i] = &item{Entry: e, fields: decodeFields(e), cell: e.Key.Cell()} // decoded before the lock: readers need not wait for it
 	}
 	expired := time.Now().Add(-v.retention)
 
@@ -53,6 +56,11 @@ func (v *View) Apply(epoch string, entries []api.Entry, complete bool) {
 		}
 		g.seal(expired)
 		v.current, v.next = g, nil
+		g.spread = true
+	}
+	if g.spread {
+		v.cells++
+		g.spread = false
 	}
 	g.bury(expired)
 	wake := v.wake
@@ -113,10 +121,28 @@ func (v *View) Size() (documents map[api.Kind]int, tombstones int) {
 	if v.current == nil {
 		return documents, 0
 	}
-	for kind, byNamespace := range v.current.counts {
-		for _, n := range byNamespace {
+	for kind, byCell := range v.current.counts {
+		for _, n := range byCell {
 			documents[kind] += n
 		}
 	}
 	return documents, v.current.buried
+}
+
+// Cells lists the cells that hold documents, or tombstones of some.
+func (v *View) Cells() (cells []api.Cell, version uint64) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.current != nil {
+		cells = slices.Collect(maps.Keys(v.current.cells))
+	}
+	return cells, v.cells
+}
+
+// CellsVersion changes when a cell comes into being: somebody's rights to its documents have not been looked at then. It does
+// not when one ends.
+func (v *View) CellsVersion() uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.cells
 }

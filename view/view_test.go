@@ -25,7 +25,7 @@ type world struct {
 func (w *world) at(c api.Cursor, scope Scope) map[api.Key]string {
 	documents := map[api.Key]string{}
 	for _, e := range w.history[c.Epoch] {
-		if e.Revision > c.Revision || !scope.Includes(e.Key) {
+		if e.Revision > c.Revision || !scope.Includes(e.Key.Cell()) {
 			continue
 		}
 		if e.Deleted() {
@@ -62,7 +62,7 @@ func (c *client) read(t require.TestingT, v *View, entries, bytes int) bool {
 	require.NoError(t, err)
 	previous := c.reader.Cursor.Revision
 	for _, e := range batch.Entries {
-		require.True(t, c.scope.Includes(e.Key), "out of scope: %v", e.Key)
+		require.True(t, c.scope.Includes(e.Key.Cell()), "out of scope: %v", e.Key)
 		require.Greater(t, e.Revision, previous, "revisions have to rise within a stream")
 		require.Greater(t, e.Revision, c.last[e.Key], "revisions have to rise for each key")
 		previous, c.last[e.Key] = e.Revision, e.Revision

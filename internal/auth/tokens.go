@@ -3,8 +3,11 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -29,6 +32,8 @@ const (
 	refusalValidity = 10 * time.Second
 	// maxKept bounds the tokens, and the users, that something is kept of.
 	maxKept = 10_000
+	// maxReviews is how many tokens are asked about at once.
+	maxReviews = 32
 	// maxToken is more than any token has; what is larger is refused without asking.
 	maxToken = 16 << 10
 )
@@ -45,6 +50,7 @@ type Tokens struct {
 	kept    map[[sha256.Size]byte]*credential
 	refused *cache.LRUExpireCache
 	asking  singleflight.Group
+	slots   chan struct{} // one for each question under way, so that tokens made up by the thousand do not become as many
 }
 
 // credential is a token that was accepted.
@@ -66,6 +72,7 @@ func NewTokens(client kubernetes.Interface, audiences ...string) (*Tokens, error
 	return &Tokens{
 		reviewer: reviewer, audiences: audiences,
 		kept: map[[sha256.Size]byte]*credential{}, refused: cache.NewLRUExpireCache(maxKept),
+		slots: make(chan struct{}, maxReviews),
 	}, nil
 }
 
@@ -87,7 +94,10 @@ func (t *Tokens) Caller(ctx context.Context, token string) (c *Caller, until tim
 		known.used.Store(now.Unix())
 		return known.caller, known.until, nil
 	}
-	if refused, ok := t.refused.Get(key); ok {
+	if refused, ok := t.refused.Get(key); ok || isExpired(token, now) {
+		if !ok {
+			refused = errRefused
+		}
 		return nil, time.Time{}, refused.(error)
 	}
 	asked := t.asking.DoChan(string(key[:]), func() (any, error) { return t.review(context.WithoutCancel(ctx), key, token) })
@@ -107,6 +117,14 @@ func (t *Tokens) review(ctx context.Context, key [sha256.Size]byte, token string
 	if len(t.audiences) > 0 {
 		ctx = authenticator.WithAudiences(ctx, t.audiences)
 	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+	case <-ctx.Done():
+		return nil, api.Errorf(api.ErrorCodeUnavailable, "your token cannot be checked, for too many others are being checked; try again later")
+	}
 	asked := time.Now()
 	response, ok, err := t.reviewer.AuthenticateToken(ctx, token)
 	if err != nil && isOutage(err) {
@@ -120,6 +138,9 @@ func (t *Tokens) review(ctx context.Context, key [sha256.Size]byte, token string
 		return nil, errRefused
 	}
 	fresh := &credential{caller: newCaller(response.User, api.MeViaToken, token), until: asked.Add(Validity)}
+	if expires, ok := expiry(token); ok && expires.Before(fresh.until) {
+		fresh.until = expires
+	}
 	fresh.used.Store(asked.Unix())
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,6 +149,31 @@ func (t *Tokens) review(ctx context.Context, key [sha256.Size]byte, token string
 	}
 	t.kept[key] = fresh
 	return fresh, nil
+}
+
+// expiry is when a token says that it expires. It is read without proof, and so only ever shortens what the API server
+// granted: that keeps tokens that it has accepted for 10 s, whether they expire or not.
+func expiry(token string) (time.Time, bool) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}, false
+	}
+	var claims struct {
+		Expires float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil || claims.Expires <= 0 || claims.Expires > math.MaxInt32*1000.0 {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(claims.Expires), 0), true
+}
+
+func isExpired(token string, now time.Time) bool {
+	expires, ok := expiry(token)
+	return ok && !now.Before(expires)
 }
 
 // forget drops what was not used since before.
