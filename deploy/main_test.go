@@ -133,7 +133,9 @@ func runHelm(t *testing.T, input string, args ...string) (string, error) {
 		helm.path, helm.err = strings.TrimSpace(string(out)), err
 	})
 	require.NoError(t, helm.err, helm.path)
-	command := exec.CommandContext(t.Context(), helm.path, args...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // cleanups use it too
+	defer cancel()
+	command := exec.CommandContext(ctx, helm.path, args...)
 	command.Stdin = strings.NewReader(input)
 	home := t.TempDir()
 	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
