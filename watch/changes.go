@@ -11,7 +11,7 @@ import (
 	"github.com/kubefoundry/kubefoundry/api"
 )
 
-// capacityDelay gathers changes to the cluster's totals, of which a busy cluster has many a second.
+// capacityDelay gathers changes to what is summed over the cluster, of which a busy cluster has many a second.
 const capacityDelay = 50 * time.Millisecond
 
 // podChanged queues the pod, the deployments it belonged and belongs to, and the nodes whose GPUs it held and holds.
@@ -109,6 +109,13 @@ func (w *Watcher) warningChanged(before, after *corev1.Event, c cause) {
 	}
 }
 
+// fleetChanged queues what is summed over the nodes.
+func (w *Watcher) fleetChanged() {
+	c := cause{received: time.Now()}
+	w.queue.addAfter(api.CapacityKey(), c, capacityDelay)
+	w.queue.addAfter(api.PoolsKey(), c, capacityDelay)
+}
+
 // nodeChanged queues the node, and the autoscaler where it could look different.
 func (w *Watcher) nodeChanged(before, after *corev1.Node, c cause) {
 	some := after
@@ -157,6 +164,8 @@ func (w *Watcher) requeue(kind api.Kind, namespace string, c cause) {
 		}
 	case api.KindCapacity:
 		w.queue.add(api.CapacityKey(), c)
+	case api.KindPools:
+		w.queue.add(api.PoolsKey(), c)
 	case api.KindAutoscaler:
 		w.queue.add(api.AutoscalerKey(), c)
 	default:

@@ -22,23 +22,37 @@ func (w *Watcher) node(key api.Key) outcome {
 	node, ok := get[*corev1.Node](w.nodes, "", key.ID)
 	if !ok {
 		if w.fleet.remove(key.ID) {
-			w.queue.addAfter(api.CapacityKey(), cause{received: time.Now()}, capacityDelay)
+			w.fleetChanged()
 		}
 		return outcome{}
 	}
 	doc := capacity.Node(node, w.ledger.on(node.Name))
 	if w.fleet.set(doc) {
-		w.queue.addAfter(api.CapacityKey(), cause{received: time.Now()}, capacityDelay)
+		w.fleetChanged()
 	}
 	return outcome{doc: doc}
 }
 
-// capacity adds up the nodes as they were last seen. One that was not looked at yet is looked at now, so that the totals
-// never grow from zero while a cluster is first read.
+// capacity is the totals of the nodes and of what waits for one. The pools are a document of their own: totals are for
+// everybody, pools tell of nodes.
 func (w *Watcher) capacity() outcome {
 	if !w.nodes.allResolved() || !w.pods.allResolved() {
 		return held()
 	}
+	return outcome{doc: capacity.Totals(w.nodesAsSeen(), w.ledger.waiting())}
+}
+
+// pools is an empty list where there are no nodes: the document is never deleted.
+func (w *Watcher) pools() outcome {
+	if !w.nodes.allResolved() || !w.pods.allResolved() {
+		return held()
+	}
+	return outcome{doc: capacity.Pools(w.nodesAsSeen())}
+}
+
+// nodesAsSeen are the nodes as they were last seen. One that was not looked at yet is looked at now, so that sums never
+// grow from zero while a cluster is first read.
+func (w *Watcher) nodesAsSeen() []api.Node {
 	nodes := all[*corev1.Node](w.nodes)
 	docs := make([]api.Node, len(nodes))
 	for i, node := range nodes {
@@ -48,7 +62,7 @@ func (w *Watcher) capacity() outcome {
 		}
 		docs[i] = doc
 	}
-	return outcome{doc: capacity.Cluster(docs, w.ledger.waiting())}
+	return docs
 }
 
 // autoscaler depends on the time too, for an autoscaler that stopped writes nothing.

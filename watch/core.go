@@ -108,7 +108,7 @@ func (w *Watcher) addCoreSources() {
 	for _, namespace := range w.options.scopes() {
 		w.pods = append(w.pods, w.newSource(sourceSpec{
 			resource: corev1.SchemeGroupVersion.WithResource("pods"), namespace: namespace,
-			kinds: []api.Kind{api.KindDeployments, api.KindPods, api.KindNodes, api.KindCapacity},
+			kinds: []api.Kind{api.KindDeployments, api.KindPods, api.KindNodes, api.KindPools, api.KindCapacity},
 			list:  lists(core.Pods(namespace).List), watch: core.Pods(namespace).Watch,
 			informer: informerSpec{kube, &corev1.Pod{}, pods.read, podIndexers(), handler[*pod]{w.podChanged}},
 		}))
@@ -131,7 +131,7 @@ func (w *Watcher) addCoreSources() {
 	}
 	w.nodes = collection{w.newSource(sourceSpec{
 		resource: corev1.SchemeGroupVersion.WithResource("nodes"),
-		kinds:    []api.Kind{api.KindNodes, api.KindCapacity, api.KindAutoscaler},
+		kinds:    []api.Kind{api.KindNodes, api.KindPools, api.KindCapacity, api.KindAutoscaler},
 		list:     lists(core.Nodes().List), watch: core.Nodes().Watch,
 		informer: informerSpec{kube, &corev1.Node{}, stripNode, nil, handler[*corev1.Node]{w.nodeChanged}},
 	})}

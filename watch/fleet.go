@@ -6,7 +6,7 @@ import (
 	"github.com/kubefoundry/kubefoundry/api"
 )
 
-// fleet holds the last document of each node, so that the cluster's totals are a sum over small values.
+// fleet holds the last document of each node, so that the cluster's totals and its pools are sums over small values.
 type fleet struct {
 	mu    sync.Mutex
 	nodes map[string]api.Node
@@ -14,7 +14,7 @@ type fleet struct {
 
 func newFleet() *fleet { return &fleet{nodes: map[string]api.Node{}} }
 
-// set returns whether anything changed that totals are made of.
+// set returns whether anything changed that sums are made of.
 func (f *fleet) set(node api.Node) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

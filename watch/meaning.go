@@ -99,7 +99,7 @@ func spoken(end *corev1.ContainerStateTerminated) string {
 	return fmt.Sprintf("%s, exit code %d", end.Reason, end.ExitCode)
 }
 
-func totals(old, now api.Capacity) (api.EventChange, string) {
+func totals(old, now api.GpuTotals) (api.EventChange, string) {
 	switch {
 	case now.TotalGpus < old.TotalGpus:
 		return api.EventGPUsLost, fmt.Sprintf("%s lost: %d -> %d", counted(old.TotalGpus-now.TotalGpus, "GPU"), old.TotalGpus, now.TotalGpus)

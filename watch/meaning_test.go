@@ -22,6 +22,7 @@ func TestMeaning(t *testing.T) {
 			Name: "model", LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code}},
 		}}}}}
 	}
+	pools := func(list ...api.NodePool) any { return api.NodePools{NodePools: list} }
 	loop := api.Reason{Reason: crashLoop, Pods: 2}
 	d, p := api.DeploymentKey("ml", "kaito", "llama"), api.PodKey("ml", "llama-0")
 	for _, tt := range []struct {
@@ -43,9 +44,12 @@ func TestMeaning(t *testing.T) {
 		{"restarted, pod gone from the store", p, container(1, ""), container(2, ""), nil, api.EventChanged, "ml/llama-0 changed"},
 		{"held back", p, container(1, ""), container(1, crashLoop), nil, api.EventPodCrashed, "container model: CrashLoopBackOff after 1 restart"},
 		{"still held back", p, container(1, crashLoop), container(1, crashLoop), nil, api.EventChanged, "ml/llama-0 changed"},
-		{"lost", api.CapacityKey(), api.Capacity{TotalGpus: 16}, api.Capacity{TotalGpus: 8}, nil, api.EventGPUsLost, "8 GPUs lost: 16 -> 8"},
-		{"gained", api.CapacityKey(), api.Capacity{TotalGpus: 8}, api.Capacity{TotalGpus: 9}, nil, api.EventGPUsGained, "1 GPU more: 8 -> 9"},
-		{"used", api.CapacityKey(), api.Capacity{TotalGpus: 8}, api.Capacity{TotalGpus: 8, AllocatedGpus: 1}, nil, api.EventChanged, "cluster changed"},
+		{"lost", api.CapacityKey(), api.GpuTotals{TotalGpus: 16}, api.GpuTotals{TotalGpus: 8}, nil, api.EventGPUsLost, "8 GPUs lost: 16 -> 8"},
+		{"gained", api.CapacityKey(), api.GpuTotals{TotalGpus: 8}, api.GpuTotals{TotalGpus: 9}, nil, api.EventGPUsGained, "1 GPU more: 8 -> 9"},
+		{"used", api.CapacityKey(), api.GpuTotals{TotalGpus: 8}, api.GpuTotals{TotalGpus: 8, AllocatedGpus: 1}, nil, api.EventChanged, "cluster changed"},
+		{"pool lost GPUs", api.PoolsKey(), pools(api.NodePool{Name: "a", GpuCount: 8}), pools(api.NodePool{Name: "a"}), nil, api.EventChanged, "cluster changed"},
+		{"no pool any more", api.PoolsKey(), pools(api.NodePool{Name: "a"}), pools(), nil, api.EventChanged, "cluster changed"},
+		{"first pools", api.PoolsKey(), nil, pools(), nil, api.EventCreated, "cluster is new"},
 		{"node", api.NodeKey("n"), api.Node{}, api.Node{Ready: true}, nil, api.EventChanged, "n changed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

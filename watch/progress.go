@@ -112,7 +112,8 @@ func (w *Watcher) state(kind api.Kind) state {
 
 // limited says what an installation in some namespaces cannot know.
 func (w *Watcher) limited(kind api.Kind) string {
-	if len(w.options.Namespaces) == 0 || kind != api.KindNodes && kind != api.KindCapacity {
+	counts := kind == api.KindNodes || kind == api.KindPools || kind == api.KindCapacity
+	if len(w.options.Namespaces) == 0 || !counts {
 		return ""
 	}
 	return "GPUs that pods outside of the namespaces " + strings.Join(w.options.Namespaces, ", ") + " hold are not counted"

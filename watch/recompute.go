@@ -66,6 +66,8 @@ func (w *Watcher) project(key api.Key) outcome {
 		return w.node(key)
 	case api.KindCapacity:
 		return w.capacity()
+	case api.KindPools:
+		return w.pools()
 	case api.KindRuntimes:
 		return w.runtimeDocument(key)
 	case api.KindAutoscaler:

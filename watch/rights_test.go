@@ -82,7 +82,7 @@ func TestAForbiddenKindIsANamedStateUntilRightsCome(t *testing.T) {
 	require.Contains(t, state.Error, "rayservices.ray.io")
 	require.False(t, source.Since.IsZero())
 	awaits(t, r, api.DeploymentKey(ns, "kaito", "seen"), func(api.Deployment) bool { return true })
-	r.synced(t, api.KindNodes, api.KindCapacity, api.KindRuntimes)
+	r.synced(t, api.KindNodes, api.KindPools, api.KindCapacity, api.KindRuntimes)
 	r.quiet(t)
 	require.NotContains(t, r.history(), "settle deployments", "what may not be listed must not be purged")
 
@@ -116,9 +116,12 @@ func TestAnInstallationMayBeLimitedToNamespaces(t *testing.T) {
 	runtimes, ok := read[api.KindState](t, r, api.SourcesKey(api.KindRuntimes))
 	require.True(t, ok)
 	require.Contains(t, runtimes.Error, "customresourcedefinitions", "served versions are asked for, since definitions may not be watched")
-	nodes := awaits(t, r, api.SourcesKey(api.KindNodes), func(s api.KindState) bool {
-		return sourceOf(s, "nodes").State == api.SourceStateFailed
-	})
-	require.False(t, nodes.Synced)
-	require.Contains(t, nodes.Error, `may not list and watch nodes`)
+	for _, kind := range []api.Kind{api.KindNodes, api.KindPools, api.KindCapacity} {
+		state := awaits(t, r, api.SourcesKey(kind), func(s api.KindState) bool {
+			return sourceOf(s, "nodes").State == api.SourceStateFailed
+		})
+		require.False(t, state.Synced, "%s", kind)
+		require.Contains(t, state.Error, `may not list and watch nodes`, "%s", kind)
+		require.Contains(t, state.Error, "outside of the namespaces "+mine, "%s", kind)
+	}
 }

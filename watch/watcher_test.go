@@ -87,12 +87,27 @@ func TestNodesHaveTheGPUsThatTheirPodsHold(t *testing.T) {
 	c := needCluster(t)
 	ns := c.namespace(t)
 	r, _ := c.watcher(t, nil)
-	r.synced(t, api.KindNodes, api.KindCapacity)
+	r.synced(t, api.KindNodes, api.KindPools, api.KindCapacity)
 	node := api.NodeKey("gpu-a-" + ns)
-	base := awaits(t, r, api.CapacityKey(), func(api.Capacity) bool { return true })
+	base := awaits(t, r, api.CapacityKey(), func(api.GpuTotals) bool { return true })
+	pools := awaits(t, r, api.PoolsKey(), func(p api.NodePools) bool { return p.NodePools != nil })
+	sums := func(gpus, available int) { // the two documents are made one after the other
+		t.Helper()
+		awaits(t, r, api.CapacityKey(), func(c api.GpuTotals) bool {
+			return c.TotalGpus == base.TotalGpus+gpus && c.AvailableGpus == base.AvailableGpus+available
+		})
+		awaits(t, r, api.PoolsKey(), func(p api.NodePools) bool {
+			total, free := base.TotalGpus+gpus, base.AvailableGpus+available
+			for _, pool := range p.NodePools {
+				total, free = total-pool.GpuCount, free-pool.AvailableGpus
+			}
+			return total == 0 && free == 0
+		})
+	}
 
 	c.node(t, node.ID, 8)
 	awaits(t, r, node, func(n api.Node) bool { return n.GpuCount == 8 && n.AvailableGpus == 8 })
+	sums(8, 8)
 	eventually(t, "the gain is told", func() bool {
 		event, ok := r.happened(api.CapacityKey(), api.EventGPUsGained)
 		return ok && strings.Contains(event.Message, "8 GPUs more")
@@ -101,14 +116,16 @@ func TestNodesHaveTheGPUsThatTheirPodsHold(t *testing.T) {
 	c.pod(t, ns, "on-it", node.ID, 3, nil)
 	c.pod(t, ns, "waiting", "", 2, nil)
 	awaits(t, r, node, func(n api.Node) bool { return n.AllocatedGpus == 3 && n.AvailableGpus == 5 })
-	awaits(t, r, api.CapacityKey(), func(c api.Capacity) bool {
+	sums(8, 5)
+	awaits(t, r, api.CapacityKey(), func(c api.GpuTotals) bool {
 		return c.TotalGpus == base.TotalGpus+8 && c.AllocatedGpus == base.AllocatedGpus+3 && c.PendingGpus == base.PendingGpus+2
 	})
 
 	c.patchPod(t, ns, "on-it", `{"status":{"phase":"Succeeded"}}`, "status")
 	awaits(t, r, node, func(n api.Node) bool { return n.AllocatedGpus == 0 })
+	sums(8, 8)
 	c.deletePod(t, ns, "waiting")
-	awaits(t, r, api.CapacityKey(), func(c api.Capacity) bool {
+	awaits(t, r, api.CapacityKey(), func(c api.GpuTotals) bool {
 		return c.PendingGpus == base.PendingGpus && c.AllocatedGpus == base.AllocatedGpus
 	})
 
@@ -118,6 +135,15 @@ func TestNodesHaveTheGPUsThatTheirPodsHold(t *testing.T) {
 		event, ok := r.happened(api.CapacityKey(), api.EventGPUsLost)
 		return ok && strings.Contains(event.Message, "8 GPUs lost")
 	})
+	sums(0, 0)
+	awaits(t, r, api.PoolsKey(), func(p api.NodePools) bool { return slices.Equal(p.NodePools, pools.NodePools) })
+	_, ok := r.happened(api.PoolsKey(), api.EventChanged)
+	require.True(t, ok)
+	for _, change := range []api.EventChange{api.EventGPUsGained, api.EventGPUsLost, api.EventDeleted} {
+		_, ok := r.happened(api.PoolsKey(), change)
+		require.False(t, ok, "%s of pools", change)
+	}
+	require.NotContains(t, string(r.snapshot()[api.CapacityKey()]), "nodePools", "totals name nothing")
 }
 
 func TestWhatChangesNoDocumentPublishesNothing(t *testing.T) {

@@ -8,23 +8,31 @@ import (
 	"github.com/kubefoundry/kubefoundry/api"
 )
 
-// Cluster adds up the nodes. `pending` is what pods ask for that no node has taken yet. The result does not depend on the
-// order of the nodes.
-func Cluster(nodes []api.Node, pending int) api.Capacity {
+// Totals adds up the nodes. `pending` is what pods ask for that no node has taken yet. Nothing in it names a node or a pool.
+func Totals(nodes []api.Node, pending int) api.GpuTotals {
+	totals := api.GpuTotals{PendingGpus: max(pending, 0)}
+	for i := range nodes {
+		node := &nodes[i]
+		totals.TotalGpus += node.GpuCount
+		totals.AllocatedGpus += node.AllocatedGpus
+		totals.AvailableGpus += node.AvailableGpus
+		totals.MaxContiguousAvailable = max(totals.MaxContiguousAvailable, node.AvailableGpus)
+		totals.MaxNodeGpuCapacity = max(totals.MaxNodeGpuCapacity, node.GpuCount)
+		if node.GpuCount > 0 {
+			totals.GpuNodeCount++
+			totals.TotalMemoryGb = smallest(totals.TotalMemoryGb, node.GpuMemoryGb)
+		}
+	}
+	return totals
+}
+
+// Pools adds up the nodes of each pool, by name. The result does not depend on the order of the nodes. It has an empty
+// list, never null, where there are no nodes.
+func Pools(nodes []api.Node) api.NodePools {
 	nodes = slices.SortedFunc(slices.Values(nodes), func(a, b api.Node) int { return strings.Compare(a.Name, b.Name) })
-	capacity := api.Capacity{NodePools: []api.NodePool{}, PendingGpus: max(pending, 0)}
 	pools := map[string]*api.NodePool{}
 	for i := range nodes {
 		node := &nodes[i]
-		capacity.TotalGpus += node.GpuCount
-		capacity.AllocatedGpus += node.AllocatedGpus
-		capacity.AvailableGpus += node.AvailableGpus
-		capacity.MaxContiguousAvailable = max(capacity.MaxContiguousAvailable, node.AvailableGpus)
-		capacity.MaxNodeGpuCapacity = max(capacity.MaxNodeGpuCapacity, node.GpuCount)
-		if node.GpuCount > 0 {
-			capacity.GpuNodeCount++
-			capacity.TotalMemoryGb = smallest(capacity.TotalMemoryGb, node.GpuMemoryGb)
-		}
 		pool := pools[node.Pool]
 		if pool == nil {
 			pool = &api.NodePool{Name: node.Pool}
@@ -32,11 +40,12 @@ func Cluster(nodes []api.Node, pending int) api.Capacity {
 		}
 		addToPool(pool, node)
 	}
+	out := api.NodePools{NodePools: make([]api.NodePool, 0, len(pools))}
 	for _, pool := range pools {
-		capacity.NodePools = append(capacity.NodePools, *pool)
+		out.NodePools = append(out.NodePools, *pool)
 	}
-	slices.SortFunc(capacity.NodePools, func(a, b api.NodePool) int { return strings.Compare(a.Name, b.Name) })
-	return capacity
+	slices.SortFunc(out.NodePools, func(a, b api.NodePool) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 // addToPool counts a node in. What a pool says of its kind of machine comes from the first node by name that tells, but

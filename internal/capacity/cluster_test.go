@@ -11,39 +11,40 @@ import (
 	"github.com/kubefoundry/kubefoundry/internal/capacity"
 )
 
-func TestCluster(t *testing.T) {
+func TestTotalsAndPools(t *testing.T) {
 	nodes := []api.Node{
 		{Name: "c", Pool: "l4", GpuCount: 4, AllocatedGpus: 1, AvailableGpus: 3, GpuMemoryGb: 24, GpuProduct: "NVIDIA-L4", InstanceType: "g6.12xlarge", Region: "eu"},
 		{Name: "a", Pool: "h100", GpuCount: 8, AllocatedGpus: 8, GpuMemoryGb: 80, GpuProduct: "NVIDIA-H100"},
 		{Name: "b", Pool: "h100", GpuCount: 8, AllocatedGpus: 9, GpuMemoryGb: 80, GpuProduct: "NVIDIA-H100"},
 		{Name: "d", Pool: "system", InstanceType: "m5.large"},
 	}
-	assert.Equal(t, api.Capacity{
+	assert.Equal(t, api.GpuTotals{
 		TotalGpus: 20, AllocatedGpus: 18, AvailableGpus: 3, MaxContiguousAvailable: 3, MaxNodeGpuCapacity: 8,
 		GpuNodeCount: 3, TotalMemoryGb: 24, PendingGpus: 5,
-		NodePools: []api.NodePool{
-			{Name: "h100", GpuCount: 16, NodeCount: 2, GpuModel: "NVIDIA-H100", GpuMemoryGb: 80},
-			{Name: "l4", GpuCount: 4, AvailableGpus: 3, NodeCount: 1, GpuModel: "NVIDIA-L4", GpuMemoryGb: 24, InstanceType: "g6.12xlarge", Region: "eu"},
-			{Name: "system", NodeCount: 1, InstanceType: "m5.large"},
-		},
-	}, capacity.Cluster(nodes, 5))
+	}, capacity.Totals(nodes, 5))
+	assert.Equal(t, api.NodePools{NodePools: []api.NodePool{
+		{Name: "h100", GpuCount: 16, NodeCount: 2, GpuModel: "NVIDIA-H100", GpuMemoryGb: 80},
+		{Name: "l4", GpuCount: 4, AvailableGpus: 3, NodeCount: 1, GpuModel: "NVIDIA-L4", GpuMemoryGb: 24, InstanceType: "g6.12xlarge", Region: "eu"},
+		{Name: "system", NodeCount: 1, InstanceType: "m5.large"},
+	}}, capacity.Pools(nodes))
 	assert.Equal(t, "c", nodes[0].Name, "the nodes are left as they were")
 }
 
 func TestAnEmptyClusterHasNoPoolsRatherThanNull(t *testing.T) {
-	assert.Equal(t, api.Capacity{NodePools: []api.NodePool{}}, capacity.Cluster(nil, 0))
+	assert.Equal(t, api.NodePools{NodePools: []api.NodePool{}}, capacity.Pools(nil))
+	assert.Equal(t, api.GpuTotals{}, capacity.Totals(nil, 0))
 }
 
 func TestAPoolIsDescribedByANodeThatHasGPUs(t *testing.T) {
-	pool := capacity.Cluster([]api.Node{
+	pool := capacity.Pools([]api.Node{
 		{Name: "a", Pool: "p", GpuProduct: "V100-16GB", GpuMemoryGb: 16},
 		{Name: "b", Pool: "p", GpuProduct: "NVIDIA-H200", GpuMemoryGb: 140, GpuCount: 8},
-	}, 0).NodePools[0]
+	}).NodePools[0]
 	assert.Equal(t, "NVIDIA-H200", pool.GpuModel)
 	assert.Equal(t, 140, pool.GpuMemoryGb)
 }
 
-func TestClusterIsTheSumOfItsNodesAndOfItsPools(t *testing.T) {
+func TestTotalsAreTheSumOfTheNodesAndOfThePools(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var nodes []api.Node
 		available, total, most := 0, 0, 0
@@ -55,17 +56,19 @@ func TestClusterIsTheSumOfItsNodesAndOfItsPools(t *testing.T) {
 			available, total, most = available+node.AvailableGpus, total+node.GpuCount, max(most, node.AvailableGpus)
 			nodes = append(nodes, node)
 		}
-		cluster := capacity.Cluster(nodes, 0)
-		if cluster.AvailableGpus != available || cluster.TotalGpus != total || cluster.MaxContiguousAvailable != most {
-			t.Fatalf("%+v", cluster)
+		totals, pools := capacity.Totals(nodes, 0), capacity.Pools(nodes)
+		if totals.AvailableGpus != available || totals.TotalGpus != total || totals.MaxContiguousAvailable != most {
+			t.Fatalf("%+v", totals)
 		}
 		count := 0
-		for _, pool := range cluster.NodePools {
+		for _, pool := range pools.NodePools {
 			available, total, count = available-pool.AvailableGpus, total-pool.GpuCount, count+pool.NodeCount
 		}
 		if available != 0 || total != 0 || count != len(nodes) {
-			t.Fatalf("pools %+v", cluster.NodePools)
+			t.Fatalf("pools %+v", pools)
 		}
-		assert.Equal(t, cluster, capacity.Cluster(rapid.Permutation(nodes).Draw(t, "order"), 0))
+		order := rapid.Permutation(nodes).Draw(t, "order")
+		assert.Equal(t, totals, capacity.Totals(order, 0))
+		assert.Equal(t, pools, capacity.Pools(order))
 	})
 }
