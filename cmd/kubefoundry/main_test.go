@@ -63,7 +63,7 @@ func TestWatchRefusesWhatItCannotDo(t *testing.T) {
 		`output "yaml" is not known`:  {"-o", "yaml"},
 		"for other kinds use -o json": {"--kinds", "pods"},
 		"--since goes with -o json":   {"--since", "e-1"},
-		`kind "pod" is not known: choose from deployments, pods, nodes, runtimes, capacity, autoscaler, or all`: {"-o", "json", "--kinds", "pod"},
+		`kind "pod" is not known: choose from deployments, pods, nodes, pools, runtimes, capacity, autoscaler, or all`: {"-o", "json", "--kinds", "pod"},
 		`server "ftp://x": want an address`: {"--server", "ftp://x"},
 	} {
 		_, err := execute(t, append([]string{"watch"}, args...)...)
