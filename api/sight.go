@@ -106,7 +106,8 @@ func (s *Sight) Includes(c Cell) bool {
 	return ok
 }
 
-// IncludesAll tells whether every document of a kind may be seen, those to come included.
+// IncludesAll tells whether every document of a kind may be seen, those to come included, of the classes that the sight
+// knows.
 func (s *Sight) IncludesAll(kind Kind) bool {
 	if s == nil || s.all {
 		return s != nil

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/auth"
 	"github.com/kubefoundry/kubefoundry/view"
 )
 
@@ -41,7 +42,7 @@ func serve(t testing.TB, options ...func(*cluster, *Options)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, view: view.New(view.Options{}), epoch: "e1", registry: prometheus.NewRegistry()}
 	o := Options{
-		View: c.view, Logger: zap.NewNop(), Registry: c.registry, Namespace: "kubefoundry-system", ClusterName: "test",
+		View: c.view, Identity: auth.NewUnchecked(nil, "test"), Logger: zap.NewNop(), Registry: c.registry, Namespace: "kubefoundry-system", ClusterName: "test",
 		Version: api.Version{Version: "v1.2.3", GitCommit: "abc", BuildTime: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)},
 	}
 	for _, option := range options {
@@ -166,7 +167,7 @@ func (c *cluster) fill() *cluster {
 			Crd:      api.Crd{Name: "workspaces.kaito.sh", ServedVersions: []string{"v1beta1"}, Version: "v1beta1"},
 			Operator: &api.Operator{Namespace: "kaito-system", Name: "kaito", Desired: 1, Available: 1},
 		},
-		capacity(12, 5),
+		capacity(12, 5), pools(12, 5),
 		api.Autoscaler{
 			Detection: api.AutoscalerDetection{Type: api.AutoscalerDetectionTypeClusterAutoscaler, Detected: true, Healthy: true, Message: "works"},
 			Status:    &api.AutoscalerStatus{Health: "Healthy", NodeGroups: []api.NodeGroup{{Name: "gpu", MinSize: 0, MaxSize: 4, CurrentSize: 2}}},
@@ -185,8 +186,10 @@ func keyOf(doc any) api.Key {
 		return api.NodeKey(d.Name)
 	case api.Runtime:
 		return api.RuntimeKey(d.Id)
-	case api.Capacity:
+	case api.GpuTotals:
 		return api.CapacityKey()
+	case api.NodePools:
+		return api.PoolsKey()
 	case api.Autoscaler:
 		return api.AutoscalerKey()
 	}
@@ -216,11 +219,14 @@ func node(name string, gpus, allocated int) api.Node {
 	return api.Node{Name: name, Ready: true, Schedulable: true, GpuCount: gpus, AllocatedGpus: allocated, AvailableGpus: gpus - allocated, Pool: "default"}
 }
 
-func capacity(total, allocated int) api.Capacity {
-	return api.Capacity{
+func capacity(total, allocated int) api.GpuTotals {
+	return api.GpuTotals{
 		TotalGpus: total, AllocatedGpus: allocated, AvailableGpus: total - allocated, GpuNodeCount: 2, MaxContiguousAvailable: 4, MaxNodeGpuCapacity: 8,
-		NodePools: []api.NodePool{{Name: "default", GpuCount: total, NodeCount: 2, AvailableGpus: total - allocated}},
 	}
+}
+
+func pools(total, allocated int) api.NodePools {
+	return api.NodePools{NodePools: []api.NodePool{{Name: "default", GpuCount: total, NodeCount: 2, AvailableGpus: total - allocated}}}
 }
 
 // answer is a response whose body was read.

@@ -89,7 +89,7 @@ func TestEveryOperationAnswersAsTheDocumentSays(t *testing.T) {
 		"an empty cluster": {func(c *cluster) {
 			c.beat()
 			c.synced()
-			c.put(capacity(0, 0), api.Autoscaler{Detection: api.AutoscalerDetection{Type: api.AutoscalerDetectionTypeNone, Message: "none"}, Status: &api.AutoscalerStatus{NodeGroups: []api.NodeGroup{}}})
+			c.put(capacity(0, 0), api.NodePools{NodePools: []api.NodePool{}}, api.Autoscaler{Detection: api.AutoscalerDetection{Type: api.AutoscalerDetectionTypeNone, Message: "none"}, Status: &api.AutoscalerStatus{NodeGroups: []api.NodeGroup{}}})
 		}, "qwen", one(http.StatusNotFound)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +207,7 @@ func valid(t require.TestingT, document *openapi3.T, schema string, data []byte)
 func TestFixturesAreDocuments(t *testing.T) {
 	c := serve(t).fill()
 	schemas := map[api.Kind]string{
-		api.KindDeployments: "Deployment", api.KindPods: "Pod", api.KindNodes: "Node", api.KindRuntimes: "Runtime", api.KindCapacity: "Capacity", api.KindAutoscaler: "Autoscaler",
+		api.KindDeployments: "Deployment", api.KindPods: "Pod", api.KindNodes: "Node", api.KindRuntimes: "Runtime", api.KindCapacity: "GpuTotals", api.KindPools: "NodePools", api.KindAutoscaler: "Autoscaler",
 	}
 	seen := map[api.Kind]bool{}
 	f := c.open(t, "")

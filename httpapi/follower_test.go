@@ -133,7 +133,8 @@ func (f *follower) types() (types []string) {
 
 // everything is what the view has in a scope: what a list of each kind returns.
 func (c *cluster) everything(t require.TestingT, scope view.Scope) map[key]json.RawMessage {
-	reader, err := c.view.Snapshot()
+	scope.Sight = api.Everything()
+	reader, err := c.view.Snapshot(scope.Sight)
 	require.NoError(t, err)
 	batch, err := c.view.Changes(reader, scope, 1<<30, 1<<40)
 	require.NoError(t, err)

@@ -42,9 +42,9 @@ func TestSilenceIsToldToNewReaders(t *testing.T) {
 		c.fill()
 		f := newFrames(c.view)
 		newcomer := func() frame {
-			r, err := c.view.Snapshot()
+			r, err := c.view.Snapshot(api.Everything())
 			require.NoError(t, err)
-			fr, _, err := f.after(r, view.Scope{}, "all")
+			fr, _, err := f.after(r, view.Scope{Sight: api.Everything()}, "all")
 			require.NoError(t, err)
 			return fr
 		}

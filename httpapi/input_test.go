@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/auth"
 	"github.com/kubefoundry/kubefoundry/view"
 )
 
@@ -271,7 +272,7 @@ func FuzzQuery(f *testing.F) {
 	}
 	c := &cluster{t: f, view: view.New(view.Options{}), epoch: "e1"}
 	c.fill()
-	server, err := New(Options{View: c.view, Logger: zap.NewNop(), Registry: prometheus.NewRegistry()})
+	server, err := New(Options{View: c.view, Identity: auth.NewUnchecked(nil, "fuzz"), Logger: zap.NewNop(), Registry: prometheus.NewRegistry()})
 	require.NoError(f, err)
 	f.Cleanup(server.Close)
 	handler := server.Handler()

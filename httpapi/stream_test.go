@@ -115,6 +115,7 @@ func TestAFilterBelongsToTheConnection(t *testing.T) {
 			kinds, err := f.until(streamclient.EventSynced).Synced()
 			require.NoError(t, err)
 			require.Equal(t, c.everything(t, scope), f.held)
+			scope.Sight = api.Everything()
 			states, err := c.view.States(scope)
 			require.NoError(t, err)
 			require.Equal(t, stateMap(states), kinds.Kinds)
@@ -431,7 +432,7 @@ func TestManyAtOnce(t *testing.T) {
 						return err
 					}
 				}
-				if n := len(state.Documents()); n != 16 {
+				if n := len(state.Documents()); n != 17 {
 					return fmt.Errorf("%d documents", n)
 				}
 				arrive()

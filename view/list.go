@@ -119,7 +119,7 @@ func (v *View) List(q Query) (Page, error) {
 	if !g.isSorted(o) { // changed again since it was sorted: an order of our own costs less than waiting for a quiet moment
 		items = g.inOrder(o)
 	}
-	if q.matchesAll() {
+	if q.matchesAll() && g.shows(q.Sight, q.Kind) {
 		page.Total = len(items)
 		items = items[min(q.Offset, len(items)):]
 		if q.Limit > 0 {
@@ -143,7 +143,7 @@ func (v *View) List(q Query) (Page, error) {
 }
 
 func (q Query) matchesAll() bool {
-	return q.Sight.IncludesAll(q.Kind) && q.Namespace == "" && q.Runtime == "" && q.Phase == "" && q.Engine == "" && q.Name == "" && q.Deployment == "" && q.Search == ""
+	return q.Namespace == "" && q.Runtime == "" && q.Phase == "" && q.Engine == "" && q.Name == "" && q.Deployment == "" && q.Search == ""
 }
 
 func (q Query) matches(it *item) bool {

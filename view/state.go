@@ -59,3 +59,13 @@ func (v *View) Cluster() (api.ClusterState, error) {
 	}
 	return v.current.cluster, nil
 }
+
+// shows tells whether a sight shows every document that there is of a kind.
+func (g *generation) shows(sight *api.Sight, kind api.Kind) bool {
+	for cell := range g.counts[kind] {
+		if !sight.Includes(cell) {
+			return false
+		}
+	}
+	return true
+}

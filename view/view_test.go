@@ -47,7 +47,7 @@ type client struct {
 }
 
 func (c *client) restart(t require.TestingT, v *View) {
-	r, err := v.Snapshot()
+	r, err := v.Snapshot(c.scope.Sight)
 	require.NoError(t, err)
 	c.reader, c.holds, c.last, c.told = r, map[api.Key]string{}, map[api.Key]uint64{}, nil
 }
@@ -92,14 +92,38 @@ func keyGen() *rapid.Generator[api.Key] {
 		case 2:
 			return api.SourcesKey(api.Kinds()[n%6])
 		}
-		return api.DeploymentKey(ns, "kaito", fmt.Sprint("d", n))
+		return api.DeploymentKey(ns, []string{"kaito", "dynamo"}[n%2], fmt.Sprint("d", n))
+	})
+}
+
+func sightGen() *rapid.Generator[*api.Sight] {
+	return rapid.Custom(func(t *rapid.T) *api.Sight {
+		switch rapid.IntRange(0, 5).Draw(t, "sight") {
+		case 0:
+			return nil
+		case 1, 2:
+			return api.Everything()
+		}
+		classes := map[api.Class]api.SightOf{}
+		for _, class := range []api.Class{
+			{Kind: api.KindPods}, {Kind: api.KindNodes}, {Kind: api.KindCapacity},
+			{Kind: api.KindDeployments, Runtime: "kaito"}, {Kind: api.KindDeployments, Runtime: "dynamo"},
+		} {
+			if rapid.Bool().Draw(t, "known") {
+				classes[class] = api.SightOf{
+					All:        rapid.IntRange(0, 2).Draw(t, "all") == 0,
+					Namespaces: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"ns0", "ns1", "ns2"}), 0, 3, rapid.ID).Draw(t, "namespaces"),
+				}
+			}
+		}
+		return api.NewSight(classes)
 	})
 }
 
 func scopeGen() *rapid.Generator[Scope] {
 	return rapid.Custom(func(t *rapid.T) Scope {
 		kinds := rapid.SliceOfNDistinct(rapid.SampledFrom(api.Kinds()), 0, 3, rapid.ID).Draw(t, "kinds")
-		return Scope{Kinds: kinds, Namespace: rapid.SampledFrom([]string{"", "ns0", "ns1"}).Draw(t, "namespace")}
+		return Scope{Kinds: kinds, Namespace: rapid.SampledFrom([]string{"", "ns0", "ns1"}).Draw(t, "namespace"), Sight: sightGen().Draw(t, "sight")}
 	})
 }
 
@@ -158,15 +182,17 @@ func TestReadersHoldWhatAListReturns(t *testing.T) {
 			want := w.at(c.reader.Cursor, c.scope)
 			require.Equal(t, want, c.holds, "at %v in %v", c.reader.Cursor, c.scope)
 			require.NotNil(t, c.told)
-			if now, _ := w.view.Cursor(); now == c.reader.Cursor {
+			now, _ := w.view.Cursor()
+			now.Sight = c.scope.Sight.Name()
+			if now == c.reader.Cursor {
 				for _, kind := range c.scope.kinds() {
-					page, err := w.view.List(Query{Kind: kind, Namespace: c.scope.Namespace, Sort: SortCreatedAt, Descending: true})
+					page, err := w.view.List(Query{Kind: kind, Sight: c.scope.Sight, Namespace: c.scope.Namespace, Sort: SortCreatedAt, Descending: true})
 					require.NoError(t, err)
 					require.Equal(t, now, page.Cursor)
-					var got, has []string
-					for _, d := range page.Documents {
-						got = append(got, string(d))
+					if c.scope.Namespace == "" {
+						require.Equal(t, page.Total, page.State.Count)
 					}
+					got, has := texts(page.Documents), []string{}
 					for k, d := range c.holds {
 						if k.Kind == kind && (c.scope.Namespace == "" || k.Namespace == c.scope.Namespace) {
 							has = append(has, d)
@@ -206,7 +232,7 @@ func TestReadersHoldWhatAListReturns(t *testing.T) {
 				}
 				if c.reader.Snapshotting() {
 					c.restart(t, w.view) // no id was given inside the snapshot: the client starts over
-				} else if r, err := w.view.Resume(c.reader.Cursor); err != nil {
+				} else if r, err := w.view.Resume(c.reader.Cursor, c.scope.Sight); err != nil {
 					var reset *ResetError
 					require.ErrorAs(t, err, &reset)
 					c.restart(t, w.view)
@@ -218,9 +244,21 @@ func TestReadersHoldWhatAListReturns(t *testing.T) {
 			"come from another replica": func(t *rapid.T) {
 				c := clients[rapid.IntRange(0, 3).Draw(t, "client")]
 				at, _ := w.view.Cursor()
+				at.Sight = c.scope.Sight.Name()
 				at.Revision = rapid.Uint64Range(0, at.Revision).Draw(t, "revision")
-				if r, err := w.view.Resume(at); err == nil {
+				if r, err := w.view.Resume(at, c.scope.Sight); err == nil {
 					c.reader, c.holds, c.last, c.told = r, w.at(at, c.scope), map[api.Key]uint64{}, nil
+				}
+			},
+			"rights change": func(t *rapid.T) { // the reader is told, or its sight shows the same
+				c := clients[rapid.IntRange(0, 3).Draw(t, "client")]
+				c.scope.Sight = sightGen().Draw(t, "sight")
+				_, err := w.view.Changes(c.reader, c.scope, 1, 1)
+				_, reset := errors.AsType[*ResetError](err)
+				if c.reader.Cursor.Sight != c.scope.Sight.Name() {
+					require.True(t, reset, "a reader went on with another sight: %v", err)
+				} else if reset {
+					require.NotEqual(t, (&ResetError{api.ResetEventReasonRightsChanged}).Error(), err.Error())
 				}
 			},
 			"remember": func(t *rapid.T) {
@@ -254,13 +292,13 @@ func TestListsAreOrdered(t *testing.T) {
 				}
 				v.Apply("e", []api.Entry{e}, false)
 			}
-			q := Query{Kind: api.KindDeployments, Sort: rapid.SampledFrom(sorts).Draw(t, "sort"), Descending: rapid.Bool().Draw(t, "descending")}
+			q := Query{Kind: api.KindDeployments, Sight: sightGen().Draw(t, "sight"), Sort: rapid.SampledFrom(sorts).Draw(t, "sort"), Descending: rapid.Bool().Draw(t, "descending")}
 			all, err := v.List(q)
 			require.NoError(t, err)
 			v.current.orders = map[order]sorted{}
 			anew, err := v.List(q)
 			require.NoError(t, err)
-			require.Equal(t, anew.Documents, all.Documents)
+			require.Equal(t, texts(anew.Documents), texts(all.Documents))
 			require.Equal(t, len(all.Documents), all.Total)
 			require.Equal(t, all.State.Count, all.Total)
 
@@ -269,7 +307,7 @@ func TestListsAreOrdered(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, all.Total, page.Total)
 			from := min(q.Offset, all.Total)
-			require.Equal(t, all.Documents[from:min(from+q.Limit, all.Total)], page.Documents)
+			require.Equal(t, texts(all.Documents[from:min(from+q.Limit, all.Total)]), texts(page.Documents))
 		}
 	})
 }
@@ -279,13 +317,21 @@ func TestBeforeTheFirstEpochNothingIsKnown(t *testing.T) {
 	v := New(Options{})
 	v.Apply("e", []api.Entry{{Key: api.NodeKey("a"), Revision: 1, JSON: []byte(`{}`)}}, false)
 	for _, err := range []error{
-		second(v.List(Query{Kind: api.KindNodes})), second(v.Snapshot()), second(v.States(Scope{})), second(v.Cluster()),
-		second(v.Resume(api.Cursor{Epoch: "e", Revision: 1})),
+		second(v.List(Query{Kind: api.KindNodes})), second(v.Snapshot(api.Everything())), second(v.States(Scope{})), second(v.Cluster()),
+		second(v.Resume(api.Cursor{Epoch: "e", Revision: 1}, api.Everything())),
 	} {
 		var e *api.Error
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, api.ErrorCodeNotSynced, e.Code)
 	}
+}
+
+func texts(documents [][]byte) []string {
+	texts := make([]string, len(documents))
+	for i, d := range documents {
+		texts[i] = string(d)
+	}
+	return texts
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -313,7 +359,7 @@ func TestAFilterNarrowsAList(t *testing.T) {
 		"search model": {Query{Search: "LLAMA-3"}, 2}, "search served": {Query{Search: "phi-4"}, 1},
 		"search message": {Query{Search: "back-OFF"}, 1}, "search namespace": {Query{Search: "dev"}, 1}, "none": {Query{Search: "zzz"}, 0},
 	} {
-		tc.q.Kind = api.KindDeployments
+		tc.q.Kind, tc.q.Sight = api.KindDeployments, api.Everything()
 		page, err := v.List(tc.q)
 		require.NoError(t, err, name)
 		require.Len(t, page.Documents, tc.want, name)
@@ -328,11 +374,11 @@ func TestASilentPublisherIsTold(t *testing.T) {
 		{Key: api.SourcesKey(api.KindNodes), Revision: 1, Time: time.Now(), JSON: []byte(`{"synced":true}`)},
 		{Key: api.PublisherKey(), Revision: 2, Time: time.Now().Add(-time.Minute), JSON: []byte(`{}`)},
 	}, true)
-	states, err := v.States(Scope{})
+	states, err := v.States(Scope{Sight: api.Everything()})
 	require.NoError(t, err)
 	require.Contains(t, states[api.KindNodes].Error, "up to date")
 	v.Apply("e", []api.Entry{{Key: api.PublisherKey(), Revision: 3, Time: time.Now(), JSON: []byte(`{}`)}}, false)
-	states, err = v.States(Scope{})
+	states, err = v.States(Scope{Sight: api.Everything()})
 	require.NoError(t, err)
 	require.Equal(t, api.KindState{Synced: true}, states[api.KindNodes])
 	require.False(t, states[api.KindPods].Synced)
@@ -350,7 +396,7 @@ func TestTombstonesAreBounded(t *testing.T) {
 	_, tombstones := v.Size()
 	require.LessOrEqual(t, tombstones, 5000)
 	require.Less(t, len(v.current.log), 12_000)
-	_, err := v.Resume(api.Cursor{Epoch: "e", Revision: 10})
+	_, err := v.Resume(api.Cursor{Epoch: "e", Revision: 10}, api.Everything())
 	require.EqualError(t, err, (&ResetError{api.ResetEventReasonTooOld}).Error())
 }
 
@@ -363,8 +409,8 @@ func TestADeletionThatTheBucketForgotIsNotMissed(t *testing.T) {
 		{Key: api.NodeKey("b"), Revision: 4, Time: old, JSON: []byte(`{}`)},
 		{Key: api.NodeKey("c"), Revision: 7, Time: fresh, JSON: []byte(`{}`)},
 	}, true)
-	_, err := v.Resume(api.Cursor{Epoch: "e", Revision: 4})
+	_, err := v.Resume(api.Cursor{Epoch: "e", Revision: 4}, api.Everything())
 	require.EqualError(t, err, (&ResetError{api.ResetEventReasonTooOld}).Error())
-	_, err = v.Resume(api.Cursor{Epoch: "e", Revision: 6})
+	_, err = v.Resume(api.Cursor{Epoch: "e", Revision: 6}, api.Everything())
 	require.NoError(t, err)
 }

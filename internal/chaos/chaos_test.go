@@ -23,6 +23,7 @@ import (
 	"github.com/kubefoundry/kubefoundry/bus"
 	"github.com/kubefoundry/kubefoundry/bus/bustest"
 	"github.com/kubefoundry/kubefoundry/httpapi"
+	"github.com/kubefoundry/kubefoundry/internal/auth"
 	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 	"github.com/kubefoundry/kubefoundry/internal/streamclient"
 	"github.com/kubefoundry/kubefoundry/runtimes/registry"
@@ -61,7 +62,7 @@ func startPath(t *testing.T, cluster *devcluster.Cluster, nats *bustest.Server) 
 	require.NoError(t, err)
 	v := view.New(view.Options{Retention: tombstones / 2})
 	p := &path{recorder: newRecorder(v)}
-	p.server, err = httpapi.New(httpapi.Options{View: v, Logger: log, Registry: registryOfMetrics, Stream: httpapi.StreamOptions{
+	p.server, err = httpapi.New(httpapi.Options{View: v, Identity: auth.NewUnchecked(cluster.Config(), "test"), Logger: log, Registry: registryOfMetrics, Stream: httpapi.StreamOptions{
 		Bookmark: 100 * time.Millisecond, WriteDeadline: 2 * time.Second, MaxAge: 10 * time.Second,
 	}})
 	require.NoError(t, err)
@@ -126,6 +127,7 @@ func TestNothingIsLost(t *testing.T) {
 	}
 	clients := make([]*client, len(scopes))
 	for i, scope := range scopes {
+		scope.Sight = api.Everything()
 		c := &client{scope: scope, state: streamclient.NewState(), recorder: p.recorder}
 		clients[i] = c
 		running.Go(func() {
@@ -250,7 +252,7 @@ func disagreement(truth map[api.Key]string, clients []*client) string {
 	for i, c := range clients {
 		expected := 0
 		for key, want := range truth {
-			if !c.scope.Includes(key) {
+			if !c.scope.Includes(key.Cell()) {
 				continue
 			}
 			expected++

@@ -37,7 +37,7 @@ func (r *recorder) at(c api.Cursor, scope view.Scope) []streamclient.Document {
 	defer r.mu.Unlock()
 	documents := map[api.Key][]byte{}
 	for _, e := range r.history[c.Epoch] {
-		if e.Revision > c.Revision || !scope.Includes(e.Key) {
+		if e.Revision > c.Revision || !scope.Includes(e.Key.Cell()) {
 			continue
 		}
 		if e.Deleted() {
