@@ -50,7 +50,7 @@ func newSite(t *testing.T) *site {
 	named := metav1.ObjectMeta{Name: service}
 	_, err = s.admin.RbacV1().Roles(s.namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: named, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{secretName}, Verbs: []string{"get", "update", "patch"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{secretName}, Verbs: []string{"get", "update"}},
 	}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = s.admin.RbacV1().RoleBindings(s.namespace).Create(t.Context(), &rbacv1.RoleBinding{
