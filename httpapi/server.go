@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/aggregation"
 	"github.com/kubefoundry/kubefoundry/view"
 )
 
@@ -113,7 +114,7 @@ func (s *Server) Handler() http.Handler {
 	HandlerWithOptions(s, GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
 		s.fail(w, r, unbound(err))
 	}})
-	return s.guard(crossOrigin(s.browser.Origins, router))
+	return s.guard(crossOrigin(s.browser.Origins, aggregation.New(s.version.Version).Handler(router)))
 }
 
 // HTTPServer is an http.Server with the limits that a server of streams can have: on headers and idle connections, not on

@@ -17,11 +17,11 @@ func TestNothingFollowsHalfAnEvent(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	w := &wire{conn: ours, header: http.Header{}, buffers: &sync.Pool{}}
-	read := make(chan string, 1)
+	read, given := make(chan string, 1), make(chan struct{})
 	go func() {
 		var half [5]byte
 		n, _ := io.ReadFull(theirs, half[:])
-		time.Sleep(2 * shortly) // past the deadline
+		<-given // past the deadline
 		rest, _ := io.ReadAll(theirs)
 		read <- string(half[:n]) + string(rest)
 	}()
@@ -29,6 +29,7 @@ func TestNothingFollowsHalfAnEvent(t *testing.T) {
 	_, _ = io.WriteString(w, "first event")
 	require.True(t, isTimeout(w.FlushError()))
 	require.NoError(t, w.FlushError(), "there is nothing left of it")
+	close(given)
 
 	_ = w.SetWriteDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(w, "second event")

@@ -90,7 +90,7 @@ func keyGen() *rapid.Generator[api.Key] {
 		case 1:
 			return api.NodeKey(fmt.Sprint("n", n))
 		case 2:
-			return api.SourcesKey(api.Kinds()[n%6])
+			return api.SourcesKey(api.Kinds()[n%len(api.Kinds())])
 		}
 		return api.DeploymentKey(ns, []string{"kaito", "dynamo"}[n%2], fmt.Sprint("d", n))
 	})

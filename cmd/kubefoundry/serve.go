@@ -31,6 +31,9 @@ type serveOptions struct {
 	retention           time.Duration
 	leaderElect         bool
 	maxStreams          int
+	access              accessOptions
+	limits              httpapi.Limits
+	origins             []string
 }
 
 func (o *serveOptions) bind(flags *pflag.FlagSet) {
@@ -52,6 +55,11 @@ func (o *serveOptions) bind(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.retention, "tombstone-retention", 10*time.Minute, "how long a client may be away and still be told only what changed")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "with an external NATS: publish only while holding the Lease kubefoundry in --namespace")
 	flags.IntVar(&o.maxStreams, "max-streams", 10_000, "streams open at once, at most")
+	flags.IntVar(&o.limits.Streams, "max-streams-per-caller", 200, "streams that one user may have open at once; 0 for no limit")
+	flags.Float64Var(&o.limits.RequestRate, "request-rate", 50, "requests per second that one user may send in the long run; 0 for no limit")
+	flags.IntVar(&o.limits.RequestBurst, "request-burst", 200, "requests that one user may send at once")
+	flags.StringSliceVar(&o.origins, "cors-origins", nil, "origins whose pages may use this server from a browser, as in https://dashboard.example; none when left out")
+	o.access.bind(flags)
 }
 
 func newServeCommand() *cobra.Command {
@@ -94,9 +102,12 @@ func (o *serveOptions) run(ctx context.Context) error {
 	}
 	defer listener.Close()
 	log.Info("starting", zap.String("version", buildVersion().Version), zap.String("cluster", clusterName), zap.String("api-server", config.Host))
-	if !isLoopback(listener.Addr()) {
-		log.Warn("requests are not authenticated: everybody who can reach this address can read what this server's kubeconfig can",
-			zap.Stringer("listen", listener.Addr()))
+	if err := o.access.check(listener.Addr()); err != nil {
+		return err
+	}
+	certificate, err := o.access.certificate(ctx, config, ownNamespace(o.namespace), log)
+	if err != nil {
+		return err
 	}
 
 	registry := prometheus.NewRegistry()
@@ -112,9 +123,17 @@ func (o *serveOptions) run(ctx context.Context) error {
 	}
 	defer b.Close()
 	documents := view.New(view.Options{Retention: o.retention})
+	identity, err := o.access.identity(config, clusterName, documents, log)
+	if err != nil {
+		return err
+	}
+	if !o.access.authenticates() { // one user, who may do as they like with their own machine
+		o.limits = httpapi.Limits{}
+	}
 	server, err := httpapi.New(httpapi.Options{
-		View: documents, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
+		View: documents, Identity: identity, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
 		Logger: log.Named("http"), Registry: registry, Stream: httpapi.StreamOptions{Max: o.maxStreams},
+		Limits: o.limits, Browser: httpapi.BrowserOptions{Origins: o.origins, Hosts: o.access.hosts(listener.Addr())},
 	})
 	if err != nil {
 		return err
@@ -129,14 +148,25 @@ func (o *serveOptions) run(ctx context.Context) error {
 		}
 		return p.run(failed)
 	})
+	if runs, ok := identity.(interface {
+		Run(ctx context.Context) error
+	}); ok {
+		group.Go(func() error { return runs.Run(failed) })
+	}
 	web := httpapi.HTTPServer(server.Handler(), log.Named("http"))
+	serving, scheme := web.Serve, "http"
+	if certificate != nil {
+		web.TLSConfig, scheme = certificate.TLSConfig(), "https"
+		serving = func(l net.Listener) error { return web.ServeTLS(l, "", "") }
+		group.Go(func() error { return certificate.Run(failed) })
+	}
 	group.Go(func() error {
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := serving(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("http: %w", err)
 		}
 		return nil
 	})
-	log.Info("listening", zap.String("url", "http://"+listener.Addr().String()))
+	log.Info("listening", zap.String("url", scheme+"://"+listener.Addr().String()), zap.Bool("authentication", o.access.authenticates()))
 
 	select {
 	case <-ctx.Done():
@@ -155,9 +185,4 @@ func (o *serveOptions) run(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-func isLoopback(a net.Addr) bool {
-	tcp, ok := a.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
 }
