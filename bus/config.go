@@ -48,6 +48,9 @@ type Config struct {
 	// `/kubefoundry`.
 	Source string
 
+	// Listen lets programs outside of this process in. Embedded only.
+	Listen Listen
+
 	// tuning is for tests.
 	tuning tuning
 }
@@ -81,6 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.EventsMaxBytes, 64<<20)
 	setDefault(&c.EventsQueue, 4096)
 	setDefault(&c.Source, "/kubefoundry")
+	c.Listen = c.Listen.withDefaults()
 	setDefault(&c.tuning.request, 2*time.Second)
 	setDefault(&c.tuning.ack, 5*time.Second)
 	setDefault(&c.tuning.followerPoll, 500*time.Millisecond)
@@ -101,8 +105,15 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: %d replicas: the embedded server is one; set a URL", errConfig, c.Replicas)
 	case c.URL == "" && (c.CredentialsFile != "" || c.CAFile != "" || c.CertificateFile != ""):
 		return c, fmt.Errorf("%w: credentials or TLS files without a URL: the embedded server is reached in the process", errConfig)
+	case c.URL != "" && c.Listen.Address != "":
+		return c, fmt.Errorf("%w: listen address %s: only the embedded server listens; an external NATS has accounts of its own", errConfig, c.Listen.Address)
 	case (c.CertificateFile == "") != (c.KeyFile == ""):
 		return c, fmt.Errorf("%w: a client certificate needs both its certificate and its key file", errConfig)
+	}
+	if c.Listen.Address != "" {
+		if err := c.Listen.check(); err != nil {
+			return c, err
+		}
 	}
 	return c, c.readFiles()
 }

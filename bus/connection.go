@@ -13,7 +13,10 @@ import (
 )
 
 // connect opens a connection that never gives up.
-func (b *Bus) connect(name string) (link, error) {
+func (b *Bus) connect(name string) (link, error) { return b.connectAs(name, ownUser) }
+
+// connectAs opens one to an account of the embedded server, if that has several.
+func (b *Bus) connectAs(name, account string) (link, error) {
 	log := b.log.Named("nats").With(zap.String("connection", name))
 	c := b.config
 	options := []nats.Option{
@@ -55,6 +58,9 @@ func (b *Bus) connect(name string) (link, error) {
 	}
 	if b.server != nil {
 		options = append(options, nats.InProcessServer(b.server))
+		if b.server.gate != nil {
+			options = append(options, nats.UserInfo(account, b.server.gate.secret))
+		}
 	}
 	nc, err := nats.Connect(c.URL, options...)
 	if err != nil {

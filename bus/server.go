@@ -13,14 +13,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// embedded is a NATS server in this process that listens on no port. It hands out connections itself, so that they
-// survive a restart of the server beneath them.
+// embedded is a NATS server in this process that listens on no port, unless it is told to. It hands out connections itself,
+// so that they survive a restart of the server beneath them.
 type embedded struct {
 	options server.Options
 	private string // directory to remove at the end, if any
+	gate    *gate  // nil where it does not listen
 
 	mu     sync.Mutex
 	server *server.Server
+	starts uint64
 }
 
 var errEmbedded = errors.New("embedded NATS server")
@@ -50,6 +52,10 @@ func startEmbedded(ctx context.Context, config Config, log *zap.Logger) (*embedd
 		NoSigs:                 true,
 		DisableJetStreamBanner: true,
 	}
+	if config.Listen.Address != "" {
+		e.gate = newGate(config.Listen, log)
+		config.Listen.options(&e.options)
+	}
 	if err := e.start(ctx, log); err != nil {
 		e.stop()
 		return nil, err
@@ -59,15 +65,25 @@ func startEmbedded(ctx context.Context, config Config, log *zap.Logger) (*embedd
 
 func (e *embedded) start(ctx context.Context, log *zap.Logger) error {
 	options := e.options // the server writes into its options
+	var door *doorkeeper
+	if e.gate != nil {
+		door = &doorkeeper{gate: e.gate, start: e.starts + 1}
+		options.CustomClientAuthentication = door
+	}
 	s, err := server.NewServer(&options)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errEmbedded, err)
 	}
-	s.SetLoggerV2(serverLog{log.Sugar()}, false, false, false)
-	s.Start()
-	e.mu.Lock()
-	e.server = s
-	e.mu.Unlock()
+	if door != nil {
+		door.server.Store(s)
+		e.take(s) // before the first client is asked after
+		s.SetLoggerV2(listenerLog{serverLog{log.Sugar()}}, false, false, false)
+		s.Start()
+	} else {
+		s.SetLoggerV2(serverLog{log.Sugar()}, false, false, false)
+		s.Start()
+		e.take(s)
+	}
 	patience := 10 * time.Second
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline)
@@ -76,7 +92,18 @@ func (e *embedded) start(ctx context.Context, log *zap.Logger) error {
 	if !s.ReadyForConnections(patience) {
 		return fmt.Errorf("%w: not ready after %v: is %s writable?", errEmbedded, patience, options.StoreDir)
 	}
+	if e.gate != nil { // a restart is found where it was
+		e.options.Port = options.Port
+	}
 	return nil
+}
+
+// take makes s the server that connections are handed out of.
+func (e *embedded) take(s *server.Server) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.server = s
+	e.starts++
 }
 
 // InProcessConn implements nats.InProcessConnProvider.
@@ -96,6 +123,9 @@ func (e *embedded) stop() {
 	e.mu.Lock()
 	s := e.server
 	e.mu.Unlock()
+	if e.gate != nil {
+		e.gate.cancel() // the server waits for the decisions that are under way
+	}
 	if s != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
