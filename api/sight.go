@@ -55,7 +55,7 @@ func Everything() *Sight { return &everything }
 
 var everything = Sight{all: true}
 
-// SightOf is what a sight shows of a class. Needs says which rights open the class, as in "list on nodes".
+// SightOf is what a sight shows of a class. Needs says which rights open the class, as in "list nodes".
 type SightOf struct {
 	All        bool
 	Namespaces []string // where not All
@@ -158,7 +158,7 @@ func (s *Sight) Access(kind Kind) *Access {
 		right = "this needs the right to " + strings.Join(slices.Compact(needs), ", or to ")
 	}
 	if open == 0 && len(whole) == 0 {
-		a.Message = fmt.Sprintf("You may see no %s: %s, in their namespace or in all.", kind, right)
+		a.Message = fmt.Sprintf("You may see no %s: %s.", kind, right)
 		return a
 	}
 	a.Level = AccessLevelSome
@@ -169,7 +169,7 @@ func (s *Sight) Access(kind Kind) *Access {
 	}
 	slices.Sort(a.Namespaces)
 	a.Namespaces = a.Namespaces[:min(len(a.Namespaces), maxNamespaces)]
-	a.Message = fmt.Sprintf("You may see only some %s. For others %s, in their namespace or in all.", kind, right)
+	a.Message = fmt.Sprintf("You may see only some %s. For others %s.", kind, right)
 	return a
 }
 

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"strings"
 	"time"
 
 	"github.com/kubefoundry/kubefoundry/api"
@@ -33,7 +34,9 @@ type Documents interface {
 // Right is what a caller may have in Kubernetes: a verb on a resource.
 type Right struct {
 	Verb, Group, Resource string
-	// Namespace and Name are set where the right is to one object and not to those of the document's namespace.
+	// Namespaced rights count in the document's namespace, or in all.
+	Namespaced bool
+	// Namespace and Name are set where the right is to one object.
 	Namespace, Name string
 }
 
@@ -48,6 +51,18 @@ func (r Right) String() string {
 	return s
 }
 
+// needs says what opens a class, as in "list workspaces.kaito.sh and list pods in the namespace".
+func needs(rights []Right) string {
+	texts, where := make([]string, len(rights)), ""
+	for i, r := range rights {
+		texts[i] = r.String()
+		if r.Namespaced {
+			where = " in the namespace"
+		}
+	}
+	return strings.Join(texts, " and ") + where
+}
+
 // Rights tells what opens the documents of each class: all of the rights listed. A class with none is open to every caller.
 type Rights map[api.Class][]Right
 
@@ -57,7 +72,7 @@ type Resource struct{ Group, Resource string }
 // RightsFor makes the rules: whoever may list the custom resource of a runtime and the pods of a namespace sees the
 // deployments there, for their documents tell of both.
 func RightsFor(runtimes map[string]Resource) Rights {
-	pods := Right{Verb: "list", Resource: "pods"}
+	pods := Right{Verb: "list", Resource: "pods", Namespaced: true}
 	nodes := Right{Verb: "list", Resource: "nodes"}
 	rights := Rights{
 		{Kind: api.KindPods}:  {pods},
@@ -72,7 +87,7 @@ func RightsFor(runtimes map[string]Resource) Rights {
 	}
 	for id, resource := range runtimes {
 		rights[api.Class{Kind: api.KindDeployments, Runtime: id}] = []Right{
-			{Verb: "list", Group: resource.Group, Resource: resource.Resource}, pods,
+			{Verb: "list", Group: resource.Group, Resource: resource.Resource, Namespaced: true}, pods,
 		}
 	}
 	return rights

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +111,7 @@ func (s *sights) ask(ctx context.Context, c *Caller) (Grant, error) {
 	var narrow []question
 	for class, rights := range s.rights {
 		for _, r := range rights {
-			if r.Namespace != "" || needed[question{right: r}].allowed {
+			if !r.Namespaced || needed[question{right: r}].allowed {
 				continue
 			}
 			for namespace := range namespaces[class] {
@@ -201,17 +200,14 @@ func (s *sights) answer(ctx context.Context, c *Caller, h *holder, questions []q
 func (s *sights) sight(answers map[question]answer, namespaces map[api.Class]map[string]struct{}) *api.Sight {
 	classes := make(map[api.Class]api.SightOf, len(s.rights))
 	for class, rights := range s.rights {
-		texts := make([]string, len(rights))
-		of := api.SightOf{All: true}
-		for i, r := range rights {
-			texts[i] = r.String()
+		of := api.SightOf{All: true, Needs: needs(rights)}
+		for _, r := range rights {
 			of.All = of.All && answers[question{r, r.Namespace}].allowed
 		}
-		of.Needs = strings.Join(texts, " and ")
 		if !of.All {
 			of.Namespaces = slices.DeleteFunc(slices.Collect(maps.Keys(namespaces[class])), func(namespace string) bool {
 				for _, r := range rights {
-					if !answers[question{r, r.Namespace}].allowed && (r.Namespace != "" || !answers[question{r, namespace}].allowed) {
+					if !answers[question{r, r.Namespace}].allowed && (!r.Namespaced || !answers[question{r, namespace}].allowed) {
 						return true
 					}
 				}
