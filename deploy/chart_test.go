@@ -24,7 +24,6 @@ tombstoneRetention: 1h30m
 streams: {max: 2000000, maxPerCaller: 20}
 requests: {rate: 2.5, burst: 1000000}
 corsOrigins: ["https://a.example.com", "http://localhost:3000"]
-allowedHosts: [kubefoundry.example.com]
 extraArgs: [--authentication=on]
 certificates:
   secretName: certificate
@@ -76,7 +75,7 @@ func TestValuesBecomeFlags(t *testing.T) {
 		"--tls-certificate=/etc/kubefoundry/tls/tls.crt", "--tls-key=/etc/kubefoundry/tls/tls.key",
 		"--tombstone-retention=1h30m", "--max-streams=2000000", "--max-streams-per-caller=20", "--request-rate=2.5",
 		"--request-burst=1000000", "--cors-origins=https://a.example.com,http://localhost:3000",
-		"--allowed-hosts=kubefoundry.example.com", "--nats-url=tls://nats.nats.svc:4222",
+		"--nats-url=tls://nats.nats.svc:4222",
 		"--nats-credentials=/etc/kubefoundry/nats-credentials/user.creds", "--nats-ca=/etc/kubefoundry/nats-ca/ca.crt",
 		"--nats-certificate=/etc/kubefoundry/nats-certificate/tls.crt", "--nats-key=/etc/kubefoundry/nats-certificate/tls.key",
 		"--nats-bucket=foundry", "--nats-replicas=3", "--authentication=on",
