@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ func TestTheServerKnowsEveryFlag(t *testing.T) {
 	t.Parallel()
 	args := container(t, render(t, everything)).Args
 	args = append(args, container(t, render(t, "")).Args...)
+	uses(t, filepath.Join("..", "cmd", "kubefoundry"))
 	help, err := exec.CommandContext(t.Context(), "go", "run", "../cmd/kubefoundry", "serve", "--help").CombinedOutput()
 	require.NoError(t, err, string(help))
 	for _, arg := range args {

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,6 +116,19 @@ func (c cluster) namespace(t *testing.T, name string) {
 	require.NoError(t, deploy.ApplyObjects(t.Context(), c.config, []*unstructured.Unstructured{object}))
 }
 
+// uses reads the files of a folder that another process is about to read. Go keeps the results of tests by what they read
+// themselves, and would not run them again when only the chart has changed.
+func uses(t *testing.T, folder string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		_, err = os.ReadFile(path)
+		return err
+	}))
+}
+
 var helm struct {
 	build sync.Once
 	path  string
@@ -133,6 +147,7 @@ func runHelm(t *testing.T, input string, args ...string) (string, error) {
 		helm.path, helm.err = strings.TrimSpace(string(out)), err
 	})
 	require.NoError(t, helm.err, helm.path)
+	uses(t, "chart")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // cleanups use it too
 	defer cancel()
 	command := exec.CommandContext(ctx, helm.path, args...)
