@@ -1,19 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -24,7 +20,7 @@ import (
 
 // watchOptions are the flags of `watch`.
 type watchOptions struct {
-	server    string
+	way       wayOptions
 	namespace string
 	kinds     []string
 	output    string
@@ -50,18 +46,21 @@ each change. With -o json, it prints a line of JSON for each event:
   {"event":"bookmark","cursor":"k3x9-118","time":"…"}
 
 The last change of a batch and the other events carry the cursor, which --since takes
-in order to go on there.`,
+in order to go on there.
+
+Without further flags it asks a server on this machine. With --cluster it goes through
+the Kubernetes API, as the user of the kubeconfig, and shows what that user may see.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			address, err := o.address()
+			w, err := o.find()
 			if err != nil {
 				return err
 			}
-			return runWatch(c.Context(), o, address, c.OutOrStdout(), c.ErrOrStderr())
+			return runWatch(c.Context(), o, w, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := command.Flags()
-	f.StringVar(&o.server, "server", cmp.Or(os.Getenv("KUBEFOUNDRY_SERVER"), "http://127.0.0.1:3001"), "the server's address; also KUBEFOUNDRY_SERVER")
+	o.way.bind(f)
 	f.StringVarP(&o.namespace, "namespace", "n", "", "only this namespace")
 	f.StringSliceVar(&o.kinds, "kinds", []string{string(api.KindDeployments)}, "kinds of documents, or all; other than deployments only with -o json")
 	f.StringVarP(&o.output, "output", "o", "table", "table or json")
@@ -69,28 +68,31 @@ in order to go on there.`,
 	return command
 }
 
-// address checks the options and returns the stream's.
-func (o watchOptions) address() (string, error) {
+// find checks the options and returns the way to the stream.
+func (o watchOptions) find() (way, error) {
+	query, err := o.query()
+	if err != nil {
+		return way{}, err
+	}
+	w, err := o.way.find(o.namespace)
+	if err != nil {
+		return way{}, err
+	}
+	w.address = w.address.JoinPath("api", "stream")
+	w.address.RawQuery = query.Encode()
+	return w, nil
+}
+
+// query checks the options and returns the stream's filter.
+func (o watchOptions) query() (url.Values, error) {
 	switch {
 	case o.output != "table" && o.output != "json":
-		return "", fmt.Errorf("output %q is not known: use table or json", o.output)
+		return nil, fmt.Errorf("output %q is not known: use table or json", o.output)
 	case o.output == "table" && !slices.Equal(o.kinds, []string{string(api.KindDeployments)}):
-		return "", errors.New("the table shows deployments: for other kinds use -o json")
+		return nil, errors.New("the table shows deployments: for other kinds use -o json")
 	case o.output == "table" && o.since != "":
-		return "", errors.New("the table starts with everything: --since goes with -o json")
+		return nil, errors.New("the table starts with everything: --since goes with -o json")
 	}
-	server := o.server
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
-	}
-	address, err := url.Parse(server)
-	if err != nil {
-		return "", fmt.Errorf("server: %w", err)
-	}
-	if address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
-		return "", fmt.Errorf("server %q: want an address such as http://127.0.0.1:3001", o.server)
-	}
-	address = address.JoinPath("api", "stream")
 	query := url.Values{}
 	if o.namespace != "" {
 		query.Set("namespace", o.namespace)
@@ -98,13 +100,12 @@ func (o watchOptions) address() (string, error) {
 	if !slices.Equal(o.kinds, []string{"all"}) {
 		for _, kind := range o.kinds {
 			if !api.Kind(kind).Valid() {
-				return "", fmt.Errorf("kind %q is not known: choose from %s, or all", kind, knownKinds())
+				return nil, fmt.Errorf("kind %q is not known: choose from %s, or all", kind, knownKinds())
 			}
 		}
 		query.Set("kinds", strings.Join(o.kinds, ","))
 	}
-	address.RawQuery = query.Encode()
-	return address.String(), nil
+	return query, nil
 }
 
 func knownKinds() string {
@@ -125,7 +126,7 @@ type output interface {
 	run(context.Context) error
 }
 
-func runWatch(ctx context.Context, o watchOptions, address string, stdout, stderr io.Writer) error {
+func runWatch(ctx context.Context, o watchOptions, w way, stdout, stderr io.Writer) error {
 	state := streamclient.NewState()
 	var out output
 	file, _ := stdout.(*os.File)
@@ -133,11 +134,11 @@ func runWatch(ctx context.Context, o watchOptions, address string, stdout, stder
 	case o.output == "json":
 		out = newJSONLines(stdout, stderr)
 	case file != nil && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb":
-		out = newScreen(file, state, o.server)
+		out = newScreen(file, state, w.name)
 	default:
 		out = newLines(stdout, stderr, state)
 	}
-	client := &streamclient.Client{URL: address, HTTP: newHTTPClient(), State: state, OnStatus: out.status}
+	client := &streamclient.Client{URL: w.address.String(), HTTP: w.client, State: state, OnStatus: out.status}
 
 	both, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -152,15 +153,4 @@ func runWatch(ctx context.Context, o watchOptions, address string, stdout, stder
 		return why
 	}
 	return nil
-}
-
-// newHTTPClient differs from the default one in that it gives a server that does not answer up sooner.
-func newHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		ForceAttemptHTTP2:     true,
-	}}
 }

@@ -45,3 +45,12 @@ func afterProxy(path string) (string, bool) {
 	}
 	return strings.CutPrefix(rest, resource+"/"+Backend+"/"+proxy)
 }
+
+// ProxyPath is where the Kubernetes API leads to the server. With a namespace, it is open to whoever may use the backend in
+// that namespace only; what is answered is the same.
+func ProxyPath(namespace string) string {
+	if namespace == "" {
+		return backendPath + "/" + proxy
+	}
+	return versionPath + "/namespaces/" + namespace + "/" + resource + "/" + Backend + "/" + proxy
+}

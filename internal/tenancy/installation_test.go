@@ -35,9 +35,6 @@ import (
 // patience is how long a test waits for what has to come.
 const patience = 90 * time.Second
 
-// proxyPath is where the API server leads to the server.
-const proxyPath = "/apis/" + aggregation.Group + "/" + aggregation.Version + "/backends/default/proxy"
-
 // installation is KubeFoundry, installed from its manifests. Its server runs here instead of in a pod.
 type installation struct {
 	cluster *devcluster.Cluster
@@ -204,5 +201,5 @@ func (i *installation) aggregated(t testing.TB, config *rest.Config, method, pat
 	t.Helper()
 	client, err := rest.HTTPClientFor(config)
 	require.NoError(t, err)
-	return ask(t.Context(), t, client, method, config.Host+proxyPath+path)
+	return ask(t.Context(), t, client, method, config.Host+aggregation.ProxyPath("")+path)
 }
