@@ -1,0 +1,13 @@
+package automation
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
+)
+
+var shared = devcluster.Shared{Options: devcluster.Options{GPUNodes: -1, CPUNodes: -1, Components: []string{}}}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Runner(m)) }
