@@ -191,6 +191,30 @@ func (e ErrorCode) Valid() bool {
 	}
 }
 
+// Defines values for FitVerdict.
+const (
+	FitVerdictDoesNotFit     FitVerdict = "does-not-fit"
+	FitVerdictFitsNow        FitVerdict = "fits-now"
+	FitVerdictFitsWhenScaled FitVerdict = "fits-when-scaled"
+	FitVerdictUnknown        FitVerdict = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the FitVerdict enum.
+func (e FitVerdict) Valid() bool {
+	switch e {
+	case FitVerdictDoesNotFit:
+		return true
+	case FitVerdictFitsNow:
+		return true
+	case FitVerdictFitsWhenScaled:
+		return true
+	case FitVerdictUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusHealthy HealthStatus = "healthy"
@@ -200,6 +224,27 @@ const (
 func (e HealthStatus) Valid() bool {
 	switch e {
 	case HealthStatusHealthy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HfSecretNamespaceState.
+const (
+	HfSecretNamespaceStateAbsent  HfSecretNamespaceState = "absent"
+	HfSecretNamespaceStatePresent HfSecretNamespaceState = "present"
+	HfSecretNamespaceStateUnknown HfSecretNamespaceState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the HfSecretNamespaceState enum.
+func (e HfSecretNamespaceState) Valid() bool {
+	switch e {
+	case HfSecretNamespaceStateAbsent:
+		return true
+	case HfSecretNamespaceStatePresent:
+		return true
+	case HfSecretNamespaceStateUnknown:
 		return true
 	default:
 		return false
@@ -260,6 +305,30 @@ func (e MeVia) Valid() bool {
 	}
 }
 
+// Defines values for MemoryEstimateBasis.
+const (
+	MemoryEstimateBasisFiles      MemoryEstimateBasis = "files"
+	MemoryEstimateBasisName       MemoryEstimateBasis = "name"
+	MemoryEstimateBasisParameters MemoryEstimateBasis = "parameters"
+	MemoryEstimateBasisTensors    MemoryEstimateBasis = "tensors"
+)
+
+// Valid indicates whether the value is a known member of the MemoryEstimateBasis enum.
+func (e MemoryEstimateBasis) Valid() bool {
+	switch e {
+	case MemoryEstimateBasisFiles:
+		return true
+	case MemoryEstimateBasisName:
+		return true
+	case MemoryEstimateBasisParameters:
+		return true
+	case MemoryEstimateBasisTensors:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Mode.
 const (
 	ModeAggregated    Mode = "aggregated"
@@ -272,6 +341,81 @@ func (e Mode) Valid() bool {
 	case ModeAggregated:
 		return true
 	case ModeDisaggregated:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ModelInfoSource.
+const (
+	ModelInfoSourceCatalogue   ModelInfoSource = "catalogue"
+	ModelInfoSourceHuggingface ModelInfoSource = "huggingface"
+)
+
+// Valid indicates whether the value is a known member of the ModelInfoSource enum.
+func (e ModelInfoSource) Valid() bool {
+	switch e {
+	case ModelInfoSourceCatalogue:
+		return true
+	case ModelInfoSourceHuggingface:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperationKind.
+const (
+	OperationKindBuild      OperationKind = "build"
+	OperationKindInstall    OperationKind = "install"
+	OperationKindRemoveCrds OperationKind = "remove-crds"
+	OperationKindUninstall  OperationKind = "uninstall"
+	OperationKindUpgrade    OperationKind = "upgrade"
+)
+
+// Valid indicates whether the value is a known member of the OperationKind enum.
+func (e OperationKind) Valid() bool {
+	switch e {
+	case OperationKindBuild:
+		return true
+	case OperationKindInstall:
+		return true
+	case OperationKindRemoveCrds:
+		return true
+	case OperationKindUninstall:
+		return true
+	case OperationKindUpgrade:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperationPhase.
+const (
+	OperationPhaseCancelled   OperationPhase = "Cancelled"
+	OperationPhaseFailed      OperationPhase = "Failed"
+	OperationPhaseInterrupted OperationPhase = "Interrupted"
+	OperationPhasePending     OperationPhase = "Pending"
+	OperationPhaseRunning     OperationPhase = "Running"
+	OperationPhaseSucceeded   OperationPhase = "Succeeded"
+)
+
+// Valid indicates whether the value is a known member of the OperationPhase enum.
+func (e OperationPhase) Valid() bool {
+	switch e {
+	case OperationPhaseCancelled:
+		return true
+	case OperationPhaseFailed:
+		return true
+	case OperationPhaseInterrupted:
+		return true
+	case OperationPhasePending:
+		return true
+	case OperationPhaseRunning:
+		return true
+	case OperationPhaseSucceeded:
 		return true
 	default:
 		return false
@@ -570,6 +714,33 @@ type ChangesEvent struct {
 	Changes []Change `json:"changes"`
 }
 
+// ClusterFit defines model for ClusterFit.
+type ClusterFit struct {
+	AvailableGpus int `json:"availableGpus"`
+
+	// Gpus GPUs that one replica needs, all in one node; a possible tensor parallel size. Missing where it cannot be told or is more than 64.
+	Gpus *int `json:"gpus,omitempty"`
+
+	// MaxNodeAvailable The most that one node has available.
+	MaxNodeAvailable int `json:"maxNodeAvailable"`
+
+	// MaxNodeGpus The most that one node has in all.
+	MaxNodeGpus int `json:"maxNodeGpus"`
+
+	// MemoryGb GiB of one GPU. Missing where unknown.
+	MemoryGb int      `json:"memoryGb,omitempty,omitzero"`
+	Pools    []string `json:"pools,omitempty,omitzero"`
+	Product  string   `json:"product"`
+	Reason   string   `json:"reason"`
+
+	// TensorParallel Sizes that work and are large enough, at most 64.
+	TensorParallel []int `json:"tensorParallel"`
+	TotalGpus      int   `json:"totalGpus"`
+
+	// Verdict `fits-when-scaled`: a node of this kind is large enough, but none has so many GPUs free now.
+	Verdict FitVerdict `json:"verdict"`
+}
+
 // ClusterStatus defines model for ClusterStatus.
 type ClusterStatus struct {
 	// ClusterName The current context of the kubeconfig.
@@ -598,6 +769,56 @@ type Condition struct {
 	Type               string `json:"type"`
 }
 
+// ConfigEnv Either a value or a key of a Secret. A value reaches the container as it stands; `$(NAME)` in it refers to nothing.
+type ConfigEnv struct {
+	Name      string           `json:"name"`
+	SecretRef *ConfigSecretRef `json:"secretRef,omitempty"`
+	Value     *string          `json:"value,omitempty"`
+}
+
+// ConfigResources defines model for ConfigResources.
+type ConfigResources struct {
+	// Cpu A Kubernetes quantity, such as `4` or `500m`.
+	Cpu string `json:"cpu,omitempty,omitzero"`
+	Gpu *int   `json:"gpu,omitempty"`
+
+	// Memory A Kubernetes quantity, such as `16Gi`.
+	Memory string `json:"memory,omitempty,omitzero"`
+}
+
+// ConfigSecretRef defines model for ConfigSecretRef.
+type ConfigSecretRef struct {
+	Key  string `json:"key"`
+	Name string `json:"name"`
+}
+
+// ConfigStorage A claim that is made for the deployment and goes with it (size), or one that is there (claim).
+type ConfigStorage struct {
+	// AccessMode `ReadWriteOnce` (when left out) or `ReadWriteMany`, which replicas on several nodes need.
+	AccessMode string `json:"accessMode,omitempty,omitzero"`
+
+	// Claim The name of a PersistentVolumeClaim of the namespace.
+	Claim string `json:"claim,omitempty,omitzero"`
+
+	// MountPath `/models` when left out. Hugging Face's cache is in it.
+	MountPath string `json:"mountPath,omitempty,omitzero"`
+
+	// Size A Kubernetes quantity, such as `100Gi`.
+	Size         string `json:"size,omitempty,omitzero"`
+	StorageClass string `json:"storageClass,omitempty,omitzero"`
+}
+
+// ConfigToleration defines model for ConfigToleration.
+type ConfigToleration struct {
+	Effect string `json:"effect,omitempty,omitzero"`
+	Key    string `json:"key,omitempty,omitzero"`
+
+	// Operator `Exists` or `Equal`.
+	Operator          string `json:"operator,omitempty,omitzero"`
+	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
+	Value             string `json:"value,omitempty,omitzero"`
+}
+
 // Container defines model for Container.
 type Container struct {
 	Message  string         `json:"message,omitempty,omitzero"`
@@ -618,6 +839,42 @@ type Crd struct {
 
 	// Version The version in use.
 	Version string `json:"version,omitempty,omitzero"`
+}
+
+// CrdConfig defines model for CrdConfig.
+type CrdConfig struct {
+	ApiGroup   string `json:"apiGroup"`
+	ApiVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Plural     string `json:"plural"`
+}
+
+// CrdLoss defines model for CrdLoss.
+type CrdLoss struct {
+	// Count Custom resources of it.
+	Count int `json:"count"`
+
+	// Name The CustomResourceDefinition.
+	Name string `json:"name"`
+
+	// Objects The first hundred, as namespace/name.
+	Objects []string `json:"objects"`
+}
+
+// CrdRemoval What goes when CustomResourceDefinitions are removed.
+type CrdRemoval struct {
+	// Confirmation Stands for exactly this list. The removal demands it.
+	Confirmation       string              `json:"confirmation,omitempty,omitzero"`
+	Crds               []CrdLoss           `json:"crds"`
+	DryRun             bool                `json:"dryRun,omitempty,omitzero"`
+	InstallationStatus *InstallationStatus `json:"installationStatus,omitempty"`
+	Message            string              `json:"message"`
+	Operation          *Operation          `json:"operation,omitempty"`
+	Results            []StepResult        `json:"results,omitempty,omitzero"`
+	Success            bool                `json:"success"`
+
+	// Total Custom resources that are lost.
+	Total int `json:"total"`
 }
 
 // Deployment defines model for Deployment.
@@ -670,6 +927,176 @@ type Deployment struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
+// DeploymentConfig What to deploy. Which fields are required and which have an effect depends on the provider; docs/deployments.md has the table.
+// A flag that is left out is left to the engine.
+type DeploymentConfig struct {
+	// AcceleratorType kuberay: the GPU as Ray names it, such as A10G.
+	AcceleratorType string `json:"acceleratorType,omitempty,omitzero"`
+
+	// Annotations Of the custom resource and of its pods.
+	Annotations map[string]string `json:"annotations,omitempty,omitzero"`
+
+	// ComputeType kaito: `cpu` (when left out) or `gpu`. vLLM always takes GPUs.
+	ComputeType string `json:"computeType,omitempty,omitzero"`
+
+	// ContextLength The longest context that is served. The model's own when left out.
+	ContextLength int `json:"contextLength,omitempty,omitzero"`
+
+	// DecodeGpus GPUs of one decode replica; 1 when left out.
+	DecodeGpus           *int  `json:"decodeGpus,omitempty"`
+	DecodeMaxReplicas    *int  `json:"decodeMaxReplicas,omitempty"`
+	DecodeMinReplicas    *int  `json:"decodeMinReplicas,omitempty"`
+	DecodeReplicas       *int  `json:"decodeReplicas,omitempty"`
+	EnableChunkedPrefill *bool `json:"enableChunkedPrefill,omitempty"`
+	EnablePrefixCaching  *bool `json:"enablePrefixCaching,omitempty"`
+
+	// EnforceEager No CUDA graphs: starts faster, serves slower.
+	EnforceEager *bool `json:"enforceEager,omitempty"`
+
+	// Engine dynamo: `vllm`, `sglang` or `trtllm`, required. kuberay: `vllm`. kaito: told by modelSource.
+	Engine string `json:"engine,omitempty,omitzero"`
+
+	// EngineArgs Flags of the engine, without dashes before them: true is a flag without a value, false and null leave it out, all else is its value.
+	EngineArgs map[string]interface{} `json:"engineArgs,omitempty,omitzero"`
+
+	// Env Environment variables of the containers that load the model.
+	Env []ConfigEnv `json:"env,omitempty,omitzero"`
+
+	// ExtraArgs Further arguments of the engine's command, each passed as it is. Not for kuberay, whose engine has no command line.
+	ExtraArgs []string `json:"extraArgs,omitempty,omitzero"`
+
+	// GgufFile kaito: the file in the repository modelId.
+	GgufFile string `json:"ggufFile,omitempty,omitzero"`
+
+	// GgufRunMode kaito: `direct` (when left out) downloads the file at each start, `build` runs an image that has it.
+	GgufRunMode string `json:"ggufRunMode,omitempty,omitzero"`
+
+	// GpuMemoryUtilization The part of the GPU memory that the engine may use.
+	GpuMemoryUtilization float32 `json:"gpuMemoryUtilization,omitempty,omitzero"`
+
+	// HeadCpu kuberay: 2 when left out.
+	HeadCpu string `json:"headCpu,omitempty,omitzero"`
+
+	// HeadMemory kuberay: 8Gi when left out.
+	HeadMemory string `json:"headMemory,omitempty,omitzero"`
+
+	// HfTokenSecret A Secret of the namespace whose key HF_TOKEN is a Hugging Face token. Only for models that need one.
+	HfTokenSecret string `json:"hfTokenSecret,omitempty,omitzero"`
+
+	// Image A container image in place of the pinned one.
+	Image string `json:"image,omitempty,omitzero"`
+
+	// ImagePullSecrets Names of Secrets of the namespace.
+	ImagePullSecrets []string `json:"imagePullSecrets,omitempty,omitzero"`
+
+	// ImageRef kaito: the image of ggufRunMode build.
+	ImageRef string `json:"imageRef,omitempty,omitzero"`
+
+	// InstanceType kaito: the machine type of nodes that KAITO provisions.
+	InstanceType string `json:"instanceType,omitempty,omitzero"`
+
+	// KvConnector kuberay, disaggregated: `NixlConnector` (when left out) or `SimpleConnector`.
+	KvConnector string `json:"kvConnector,omitempty,omitzero"`
+
+	// LabelSelector kaito: labels of the nodes, in place of those that KubeFoundry would choose.
+	LabelSelector map[string]string `json:"labelSelector,omitempty,omitzero"`
+
+	// Labels Of the custom resource and of its pods.
+	Labels map[string]string `json:"labels,omitempty,omitzero"`
+
+	// MaxModelLen kaito: the same as contextLength, and wins over it.
+	MaxModelLen int `json:"maxModelLen,omitempty,omitzero"`
+
+	// MaxNumSeqs Requests that are served at once.
+	MaxNumSeqs  int  `json:"maxNumSeqs,omitempty,omitzero"`
+	MaxReplicas *int `json:"maxReplicas,omitempty"`
+
+	// MinReplicas kuberay: with maxReplicas, Ray's autoscaler decides between them.
+	MinReplicas *int `json:"minReplicas,omitempty"`
+
+	// Mode `aggregated` when left out. kaito has no other.
+	Mode string `json:"mode,omitempty,omitzero"`
+
+	// ModelId A Hugging Face repository, or whatever else the engine loads. Not for a premade model of KAITO.
+	ModelId string `json:"modelId,omitempty,omitzero"`
+
+	// ModelSource kaito, required: `premade` (an AIKit image with the model in it), `huggingface` (a GGUF file) or `vllm`.
+	ModelSource string `json:"modelSource,omitempty,omitzero"`
+
+	// Name Lower case letters, digits and dashes, beginning with a letter. At most 40 characters for dynamo, 47 for kuberay, 52 for kaito: what the operator makes has longer names.
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+
+	// NodeSelector Labels of the nodes that the model's pods may run on.
+	NodeSelector map[string]string `json:"nodeSelector,omitempty,omitzero"`
+
+	// Overrides A JSON merge patch (RFC 7386) for the custom resource, applied last. It may not change what the object is, nor give its
+	// pods rights on their node or in the cluster.
+	Overrides map[string]interface{} `json:"overrides,omitempty,omitzero"`
+
+	// PipelineParallelSize 1 when left out.
+	PipelineParallelSize int `json:"pipelineParallelSize,omitempty,omitzero"`
+
+	// PrefillGpus GPUs of one prefill replica; 1 when left out.
+	PrefillGpus        *int `json:"prefillGpus,omitempty"`
+	PrefillMaxReplicas *int `json:"prefillMaxReplicas,omitempty"`
+	PrefillMinReplicas *int `json:"prefillMinReplicas,omitempty"`
+	PrefillReplicas    *int `json:"prefillReplicas,omitempty"`
+
+	// PremadeModel kaito: such as `llama3.2:1b`.
+	PremadeModel string `json:"premadeModel,omitempty,omitzero"`
+
+	// Provider The runtime's id: `dynamo`, `kuberay` or `kaito`.
+	Provider string `json:"provider"`
+
+	// RayImage kuberay: the same as image.
+	RayImage string `json:"rayImage,omitempty,omitzero"`
+
+	// Replicas 0 to 1000; 1 when left out. Of a disaggregated deployment the roles count.
+	Replicas *int `json:"replicas,omitempty"`
+
+	// Resources Of one replica.
+	Resources *ConfigResources `json:"resources,omitempty"`
+
+	// RoleResources By role, where they differ: `worker`, `prefill`, `decode`, `frontend` (dynamo), `head` (kuberay).
+	RoleResources map[string]ConfigResources `json:"roleResources,omitempty,omitzero"`
+
+	// RouterMode dynamo: `none`, `kv` or `round-robin`.
+	RouterMode string `json:"routerMode,omitempty,omitzero"`
+
+	// ServedModelName The name that clients use. The model's own when left out.
+	ServedModelName string `json:"servedModelName,omitempty,omitzero"`
+
+	// Storage Where models are kept between starts.
+	Storage *ConfigStorage `json:"storage,omitempty"`
+
+	// TensorParallelSize GPUs that a model is split over. Those of a replica when left out.
+	TensorParallelSize int `json:"tensorParallelSize,omitempty,omitzero"`
+
+	// Tolerations That of nvidia.com/gpu is added where GPUs are asked for.
+	Tolerations []ConfigToleration `json:"tolerations,omitempty,omitzero"`
+
+	// TrustRemoteCode Runs code that comes with the model.
+	TrustRemoteCode bool `json:"trustRemoteCode,omitempty,omitzero"`
+
+	// WorkerCpu kuberay: 4 for each GPU when left out.
+	WorkerCpu string `json:"workerCpu,omitempty,omitzero"`
+
+	// WorkerMemory kuberay: 16Gi for each GPU when left out.
+	WorkerMemory string `json:"workerMemory,omitempty,omitzero"`
+}
+
+// DeploymentCreated defines model for DeploymentCreated.
+type DeploymentCreated struct {
+	Message   string `json:"message"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Provider  string `json:"provider"`
+
+	// Warnings What may keep it from running, what had no effect, and what could not be made beside it.
+	Warnings []string `json:"warnings,omitempty,omitzero"`
+}
+
 // DeploymentList defines model for DeploymentList.
 type DeploymentList struct {
 	Cursor      string       `json:"cursor"`
@@ -678,6 +1105,34 @@ type DeploymentList struct {
 
 	// State What is known of a kind. Not synced means that documents may be missing, and `error` says why.
 	State KindState `json:"state"`
+}
+
+// DeploymentManifests defines model for DeploymentManifests.
+type DeploymentManifests struct {
+	PrimaryResource PrimaryResource `json:"primaryResource"`
+
+	// Resources The custom resource first.
+	Resources []Manifest `json:"resources"`
+	Warnings  []string   `json:"warnings,omitempty,omitzero"`
+}
+
+// DeploymentPreview defines model for DeploymentPreview.
+type DeploymentPreview struct {
+	// DryRun What the API server would say to it, asked as the caller.
+	DryRun          DryRun          `json:"dryRun"`
+	PrimaryResource PrimaryResource `json:"primaryResource"`
+
+	// Resources The custom resource first.
+	Resources []Manifest `json:"resources"`
+	Warnings  []string   `json:"warnings,omitempty,omitzero"`
+}
+
+// DryRun What the API server would say to it, asked as the caller.
+type DryRun struct {
+	// Accepted Missing where it could not be asked.
+	Accepted *bool         `json:"accepted"`
+	Details  []ErrorDetail `json:"details,omitempty,omitzero"`
+	Message  string        `json:"message"`
 }
 
 // Endpoint Where an OpenAI-compatible client finds the model, inside the cluster.
@@ -718,6 +1173,29 @@ type ErrorDetail struct {
 	Message string `json:"message"`
 }
 
+// FitVerdict `fits-when-scaled`: a node of this kind is large enough, but none has so many GPUs free now.
+type FitVerdict string
+
+// GgufFile defines model for GgufFile.
+type GgufFile struct {
+	Name string `json:"name"`
+
+	// Parts Files that the model is split into.
+	Parts int `json:"parts,omitempty,omitzero"`
+
+	// Quantization As in `Q4_K_M`. Missing where the name does not say.
+	Quantization string `json:"quantization,omitempty,omitzero"`
+
+	// SizeBytes Of all parts, for the first part of several.
+	SizeBytes int64 `json:"sizeBytes,omitempty,omitzero"`
+}
+
+// GgufFiles defines model for GgufFiles.
+type GgufFiles struct {
+	Details []GgufFile `json:"details"`
+	Files   []string   `json:"files"`
+}
+
 // GpuCapacity defines model for GpuCapacity.
 type GpuCapacity struct {
 	// Access Missing where the caller may see the nodes.
@@ -741,6 +1219,26 @@ type GpuCapacity struct {
 
 	// TotalMemoryGb Memory of one GPU in GiB, the smallest in the cluster. Missing where no node tells.
 	TotalMemoryGb int `json:"totalMemoryGb,omitempty,omitzero"`
+}
+
+// GpuOperatorStatus defines model for GpuOperatorStatus.
+type GpuOperatorStatus struct {
+	CrdFound bool `json:"crdFound"`
+
+	// GpuNodes Empty where the caller may not list nodes.
+	GpuNodes      []string `json:"gpuNodes"`
+	GpusAvailable bool     `json:"gpusAvailable"`
+	HelmCommands  []string `json:"helmCommands"`
+	Installed     bool     `json:"installed"`
+	Message       string   `json:"message"`
+
+	// Operation The id of the operation that is at it now.
+	Operation string `json:"operation,omitempty,omitzero"`
+
+	// OperatorRunning False also where the caller may not know.
+	OperatorRunning bool          `json:"operatorRunning"`
+	Releases        []HelmRelease `json:"releases,omitempty,omitzero"`
+	TotalGPUs       int           `json:"totalGPUs"`
 }
 
 // GpuTotals The one document of kind `capacity`. It names nothing, and every caller may see it.
@@ -773,6 +1271,240 @@ type Health struct {
 
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
+
+// HelmChart defines model for HelmChart.
+type HelmChart struct {
+	Chart           string                 `json:"chart"`
+	CreateNamespace bool                   `json:"createNamespace,omitempty,omitzero"`
+	FetchUrl        string                 `json:"fetchUrl,omitempty,omitzero"`
+	Name            string                 `json:"name"`
+	Namespace       string                 `json:"namespace"`
+	PreCrdUrls      []string               `json:"preCrdUrls,omitempty,omitzero"`
+	SkipCrds        bool                   `json:"skipCrds,omitempty,omitzero"`
+	Values          map[string]interface{} `json:"values,omitempty,omitzero"`
+	Version         string                 `json:"version,omitempty,omitzero"`
+}
+
+// HelmRelease A chart, as Helm's own records in the cluster tell.
+type HelmRelease struct {
+	AppVersion string `json:"appVersion,omitempty,omitzero"`
+	Chart      string `json:"chart,omitempty,omitzero"`
+	Message    string `json:"message,omitempty,omitzero"`
+	Name       string `json:"name"`
+	Namespace  string `json:"namespace"`
+	Revision   int    `json:"revision,omitempty,omitzero"`
+
+	// Status Helm's word for it, as in `deployed` or `pending-install`; `none` where there is no such release, `unknown` where the caller may not know.
+	Status    string    `json:"status"`
+	UpdatedAt time.Time `json:"updatedAt,omitempty,omitzero"`
+
+	// Version The chart's version.
+	Version string `json:"version,omitempty,omitzero"`
+}
+
+// HelmRepo defines model for HelmRepo.
+type HelmRepo struct {
+	Name string `json:"name"`
+	Url  string `json:"url"`
+}
+
+// HelmStatus defines model for HelmStatus.
+type HelmStatus struct {
+	// Available Always true: Helm is part of the server.
+	Available bool   `json:"available"`
+	Error     string `json:"error,omitempty,omitzero"`
+	Version   string `json:"version,omitempty,omitzero"`
+}
+
+// HfModel defines model for HfModel.
+type HfModel struct {
+	ActiveParameters int64    `json:"activeParameters,omitempty,omitzero"`
+	Architectures    []string `json:"architectures"`
+
+	// ArchitecturesGuessed They are told from the model's name, for it does not say.
+	ArchitecturesGuessed bool   `json:"architecturesGuessed,omitempty,omitzero"`
+	Author               string `json:"author"`
+	Compatible           bool   `json:"compatible"`
+	Downloads            int64  `json:"downloads"`
+
+	// EstimatedGpuMemory As in `18GB`, without a KV cache. Missing where unknown.
+	EstimatedGpuMemory    string `json:"estimatedGpuMemory,omitempty,omitzero"`
+	EstimatedGpuMemoryGb  int    `json:"estimatedGpuMemoryGb,omitempty,omitzero"`
+	Gated                 bool   `json:"gated"`
+	Id                    string `json:"id"`
+	IncompatibilityReason string `json:"incompatibilityReason,omitempty,omitzero"`
+	LibraryName           string `json:"libraryName"`
+	Likes                 int64  `json:"likes"`
+	Name                  string `json:"name"`
+
+	// ParameterCount Missing where unknown.
+	ParameterCount   int64    `json:"parameterCount,omitempty,omitzero"`
+	PipelineTag      string   `json:"pipelineTag"`
+	Quantization     string   `json:"quantization,omitempty,omitzero"`
+	SupportedEngines []Engine `json:"supportedEngines"`
+}
+
+// HfModelSearch defines model for HfModelSearch.
+type HfModelSearch struct {
+	// HasMore There is another page.
+	HasMore bool `json:"hasMore"`
+
+	// Incomplete Why there may be more matches than can be paged to.
+	Incomplete string    `json:"incomplete,omitempty,omitzero"`
+	Models     []HfModel `json:"models"`
+	Query      string    `json:"query"`
+
+	// Total Matches found so far, on all pages: models that some engine runs, or all with `includeIncompatible`. Hugging Face
+	// does not tell how many there are, so it is the number of all matches only with `totalIsExact`.
+	Total        int  `json:"total"`
+	TotalIsExact bool `json:"totalIsExact"`
+}
+
+// HfNamespaceResult defines model for HfNamespaceResult.
+type HfNamespaceResult struct {
+	Error     string `json:"error,omitempty,omitzero"`
+	Namespace string `json:"namespace"`
+	Success   bool   `json:"success"`
+}
+
+// HfOAuthConfig defines model for HfOAuthConfig.
+type HfOAuthConfig struct {
+	AuthorizeUrl string   `json:"authorizeUrl"`
+	ClientId     string   `json:"clientId"`
+	Scopes       []string `json:"scopes"`
+}
+
+// HfSecretNamespace defines model for HfSecretNamespace.
+type HfSecretNamespace struct {
+	// Exists The Secret is there. False also where that is unknown: see `state`.
+	Exists bool `json:"exists"`
+
+	// Managed KubeFoundry made it.
+	Managed bool   `json:"managed,omitempty,omitzero"`
+	Message string `json:"message,omitempty,omitzero"`
+	Name    string `json:"name"`
+
+	// State `unknown`: the caller may not look there.
+	State HfSecretNamespaceState `json:"state"`
+}
+
+// HfSecretNamespaceState `unknown`: the caller may not look there.
+type HfSecretNamespaceState string
+
+// HfSecretRequest defines model for HfSecretRequest.
+type HfSecretRequest struct {
+	AccessToken string `json:"accessToken"`
+
+	// CreateNamespaces Create those of `namespaces` that are not there.
+	CreateNamespaces bool `json:"createNamespaces,omitempty,omitzero"`
+
+	// Namespaces Where to put the Secret. Left out: the runtimes' own namespaces, the default one and those of the deployments that the caller sees, as far as they are there and the caller may write Secrets in them.
+	Namespaces []string `json:"namespaces,omitempty,omitzero"`
+
+	// Overwrite Also a Secret of this name that KubeFoundry did not make.
+	Overwrite bool `json:"overwrite,omitempty,omitzero"`
+}
+
+// HfSecretResult defines model for HfSecretResult.
+type HfSecretResult struct {
+	Message string              `json:"message"`
+	Results []HfNamespaceResult `json:"results"`
+
+	// Success False where it failed in some namespaces: `results` says in which, and the others are done.
+	Success bool    `json:"success"`
+	User    *HfUser `json:"user,omitempty"`
+}
+
+// HfSecretStatus defines model for HfSecretStatus.
+type HfSecretStatus struct {
+	// Configured Some namespace that the caller may look into has the token.
+	Configured bool                `json:"configured"`
+	Message    string              `json:"message,omitempty,omitzero"`
+	Namespaces []HfSecretNamespace `json:"namespaces"`
+
+	// User Whose token it is. Missing where Hugging Face was not asked or does not say; see `message`.
+	User *HfUser `json:"user,omitempty"`
+}
+
+// HfToken defines model for HfToken.
+type HfToken struct {
+	AccessToken string `json:"accessToken"`
+
+	// ExpiresIn Seconds.
+	ExpiresIn int    `json:"expiresIn,omitempty,omitzero"`
+	Scope     string `json:"scope,omitempty,omitzero"`
+	TokenType string `json:"tokenType"`
+	User      HfUser `json:"user"`
+}
+
+// HfTokenRequest defines model for HfTokenRequest.
+type HfTokenRequest struct {
+	Code         string `json:"code"`
+	CodeVerifier string `json:"codeVerifier"`
+
+	// RedirectUri A page of this server, or of an origin that it was told of.
+	RedirectUri string `json:"redirectUri"`
+}
+
+// HfUser defines model for HfUser.
+type HfUser struct {
+	AvatarUrl string `json:"avatarUrl,omitempty,omitzero"`
+	Email     string `json:"email,omitempty,omitzero"`
+	Fullname  string `json:"fullname"`
+	Id        string `json:"id"`
+	Name      string `json:"name"`
+}
+
+// InstallationCommands defines model for InstallationCommands.
+type InstallationCommands struct {
+	Commands     []string           `json:"commands"`
+	ProviderId   string             `json:"providerId"`
+	ProviderName string             `json:"providerName"`
+	Steps        []InstallationStep `json:"steps"`
+}
+
+// InstallationResult What came of an installation, of its upgrade, or of its removal.
+type InstallationResult struct {
+	AlreadyInstalled   bool                `json:"alreadyInstalled,omitempty,omitzero"`
+	InstallationStatus *InstallationStatus `json:"installationStatus,omitempty"`
+
+	// Installing It goes on after this answer.
+	Installing bool       `json:"installing,omitempty,omitzero"`
+	Message    string     `json:"message"`
+	Operation  *Operation `json:"operation,omitempty"`
+
+	// PendingCharts Releases that somebody else is at, as in `kuberay-operator (pending-install)`.
+	PendingCharts string             `json:"pendingCharts,omitempty,omitzero"`
+	Results       []StepResult       `json:"results,omitempty,omitzero"`
+	Status        *GpuOperatorStatus `json:"status,omitempty"`
+	Success       bool               `json:"success"`
+}
+
+// InstallationStatus defines model for InstallationStatus.
+type InstallationStatus struct {
+	CrdFound          bool               `json:"crdFound"`
+	HelmCommands      []string           `json:"helmCommands"`
+	InstallationSteps []InstallationStep `json:"installationSteps"`
+	Installed         bool               `json:"installed"`
+	Message           string             `json:"message"`
+
+	// Operation The id of the operation that is at it now.
+	Operation       string        `json:"operation,omitempty,omitzero"`
+	OperatorRunning bool          `json:"operatorRunning"`
+	ProviderId      string        `json:"providerId"`
+	ProviderName    string        `json:"providerName"`
+	Releases        []HelmRelease `json:"releases"`
+
+	// Version The operator's.
+	Version string `json:"version,omitempty,omitzero"`
+}
+
+// InstallationStep defines model for InstallationStep.
+type InstallationStep struct {
+	Command     string `json:"command,omitempty,omitzero"`
+	Description string `json:"description"`
+	Title       string `json:"title"`
+}
 
 // Kind A kind of document.
 type Kind string
@@ -807,6 +1539,14 @@ type Logs struct {
 	PodName string `json:"podName"`
 }
 
+// Manifest defines model for Manifest.
+type Manifest struct {
+	ApiVersion string                 `json:"apiVersion"`
+	Kind       string                 `json:"kind"`
+	Manifest   map[string]interface{} `json:"manifest"`
+	Name       string                 `json:"name"`
+}
+
 // Me defines model for Me.
 type Me struct {
 	// Access What they may see only in part, by kind.
@@ -821,6 +1561,39 @@ type Me struct {
 // MeVia `token`: their own. `aggregation`: the Kubernetes API server vouches for them. `kubeconfig`: authentication is off, and everybody acts as the server's kubeconfig.
 type MeVia string
 
+// MemoryEstimate GPU memory of one replica, in GiB. Missing numbers are unknown, not 0.
+type MemoryEstimate struct {
+	// Basis What the size of the weights is taken from: the files, the tensors' types, the number of parameters, or a number in the model's name.
+	Basis         MemoryEstimateBasis `json:"basis,omitempty,omitzero"`
+	BitsPerWeight float64             `json:"bitsPerWeight,omitempty,omitzero"`
+
+	// ContextLength Tokens of one conversation that the estimate allows for.
+	ContextLength int `json:"contextLength"`
+
+	// Known False where nothing tells how large the weights are.
+	Known bool `json:"known"`
+
+	// KvCacheGb Missing where the model does not tell its layers and heads: then it is not in the total.
+	KvCacheGb float64 `json:"kvCacheGb,omitempty,omitzero"`
+
+	// Notes What the estimate leaves out or takes for granted.
+	Notes []string `json:"notes"`
+
+	// OverheadGb A fifth of the weights: activations, buffers and what the engine itself takes.
+	OverheadGb float64 `json:"overheadGb,omitempty,omitzero"`
+
+	// Quantization As in `bf16`, `awq-4bit`, `Q4_K_M`.
+	Quantization string `json:"quantization"`
+
+	// Sequences Conversations of that length at once.
+	Sequences int     `json:"sequences"`
+	TotalGb   float64 `json:"totalGb,omitempty,omitzero"`
+	WeightsGb float64 `json:"weightsGb,omitempty,omitzero"`
+}
+
+// MemoryEstimateBasis What the size of the weights is taken from: the files, the tensors' types, the number of parameters, or a number in the model's name.
+type MemoryEstimateBasis string
+
 // Message defines model for Message.
 type Message struct {
 	Message string `json:"message"`
@@ -828,6 +1601,135 @@ type Message struct {
 
 // Mode defines model for Mode.
 type Mode string
+
+// Model A model of the catalogue.
+type Model struct {
+	// ActiveParameters Of a mixture of experts: parameters that each token uses.
+	ActiveParameters int64    `json:"activeParameters,omitempty,omitzero"`
+	Architectures    []string `json:"architectures,omitempty,omitzero"`
+
+	// ContextLength Tokens that it can take at most.
+	ContextLength int    `json:"contextLength,omitempty,omitzero"`
+	Description   string `json:"description"`
+
+	// EstimatedGpuMemoryGb GiB.
+	EstimatedGpuMemoryGb int `json:"estimatedGpuMemoryGb,omitempty,omitzero"`
+
+	// Gated Hugging Face gives it only to those who asked for access.
+	Gated bool `json:"gated,omitempty,omitzero"`
+
+	// Id As Hugging Face names it, or `kaito/…` for one that comes as a ready image.
+	Id string `json:"id"`
+
+	// License An SPDX identifier, or `LicenseRef-…` for one of the model's own.
+	License string `json:"license,omitempty,omitzero"`
+
+	// MinGpuMemory GPU memory for the weights and one short conversation, as in `16GB`.
+	MinGpuMemory string `json:"minGpuMemory,omitempty,omitzero"`
+
+	// MinGpus 0 where it runs without.
+	MinGpus        *int   `json:"minGpus,omitempty"`
+	Name           string `json:"name"`
+	ParameterCount int64  `json:"parameterCount,omitempty,omitzero"`
+
+	// PremadeId For `kaito/…`: the id in /api/aikit/models.
+	PremadeId string `json:"premadeId,omitempty,omitzero"`
+
+	// Size Parameters, as in `8B`.
+	Size             string   `json:"size"`
+	SupportedEngines []Engine `json:"supportedEngines"`
+
+	// Task `chat`, `text-generation`, or what Hugging Face calls it.
+	Task string `json:"task"`
+}
+
+// ModelFit On how many GPUs one replica of a model fits.
+type ModelFit struct {
+	// Access Missing where the caller may see the nodes.
+	Access *Access `json:"access,omitempty"`
+
+	// AttentionHeads Tensor parallel sizes divide it. Missing where unknown: powers of two are taken then.
+	AttentionHeads int `json:"attentionHeads,omitempty,omitzero"`
+
+	// Cluster Each GPU product of the cluster. One entry without a product for the whole cluster where the caller may not see nodes.
+	Cluster []ClusterFit `json:"cluster"`
+
+	// Memory GPU memory of one replica, in GiB. Missing numbers are unknown, not 0.
+	Memory MemoryEstimate `json:"memory"`
+	Model  string         `json:"model"`
+
+	// Products GPUs that the cluster may not have.
+	Products []ProductFit `json:"products"`
+}
+
+// ModelInfo A model with what its size and fit are worked out from. Models of the catalogue are known without Hugging Face.
+type ModelInfo struct {
+	// ActiveParameters Of a mixture of experts: parameters that each token uses.
+	ActiveParameters int64    `json:"activeParameters,omitempty,omitzero"`
+	Architectures    []string `json:"architectures,omitempty,omitzero"`
+
+	// ArchitecturesGuessed They are told from the model's name, for it does not say.
+	ArchitecturesGuessed bool   `json:"architecturesGuessed,omitempty,omitzero"`
+	Author               string `json:"author,omitempty,omitzero"`
+
+	// Compatible Some engine runs it.
+	Compatible bool `json:"compatible"`
+
+	// ContextLength Tokens that it can take at most.
+	ContextLength int    `json:"contextLength,omitempty,omitzero"`
+	Description   string `json:"description"`
+	Downloads     int64  `json:"downloads,omitempty,omitzero"`
+
+	// EstimatedGpuMemoryGb GiB.
+	EstimatedGpuMemoryGb int `json:"estimatedGpuMemoryGb,omitempty,omitzero"`
+
+	// Gated Hugging Face gives it only to those who asked for access.
+	Gated     bool       `json:"gated,omitempty,omitzero"`
+	GgufFiles []GgufFile `json:"ggufFiles,omitempty,omitzero"`
+
+	// Id As Hugging Face names it, or `kaito/…` for one that comes as a ready image.
+	Id                    string `json:"id"`
+	IncompatibilityReason string `json:"incompatibilityReason,omitempty,omitzero"`
+	LibraryName           string `json:"libraryName,omitempty,omitzero"`
+
+	// License An SPDX identifier, or `LicenseRef-…` for one of the model's own.
+	License string `json:"license,omitempty,omitzero"`
+	Likes   int64  `json:"likes,omitempty,omitzero"`
+
+	// Memory GPU memory of one replica, in GiB. Missing numbers are unknown, not 0.
+	Memory MemoryEstimate `json:"memory"`
+
+	// MinGpuMemory GPU memory for the weights and one short conversation, as in `16GB`.
+	MinGpuMemory string `json:"minGpuMemory,omitempty,omitzero"`
+
+	// MinGpus 0 where it runs without.
+	MinGpus        *int   `json:"minGpus,omitempty"`
+	Name           string `json:"name"`
+	ParameterCount int64  `json:"parameterCount,omitempty,omitzero"`
+	PipelineTag    string `json:"pipelineTag,omitempty,omitzero"`
+
+	// PremadeId For `kaito/…`: the id in /api/aikit/models.
+	PremadeId string `json:"premadeId,omitempty,omitzero"`
+
+	// Size Parameters, as in `8B`.
+	Size             string          `json:"size"`
+	Source           ModelInfoSource `json:"source"`
+	SupportedEngines []Engine        `json:"supportedEngines"`
+
+	// Task `chat`, `text-generation`, or what Hugging Face calls it.
+	Task string `json:"task"`
+
+	// Url Its page.
+	Url string `json:"url,omitempty,omitzero"`
+}
+
+// ModelInfoSource defines model for ModelInfo.Source.
+type ModelInfoSource string
+
+// ModelList defines model for ModelList.
+type ModelList struct {
+	Models []Model `json:"models"`
+}
 
 // Node defines model for Node.
 type Node struct {
@@ -903,6 +1805,72 @@ type NodePools struct {
 	NodePools []NodePool `json:"nodePools"`
 }
 
+// Operation Something that takes minutes and is done in its starter's name, step by step. It outlives the request that started it, and its steps are told on the stream.
+type Operation struct {
+	// CancelledBy Who asked for its end.
+	CancelledBy string `json:"cancelledBy,omitempty,omitzero"`
+
+	// Code Why it failed.
+	Code       ErrorCode `json:"code,omitempty,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
+
+	// Id `install/<name>` for what concerns the cluster, `build/<namespace>/<name>` for what is built in a namespace.
+	Id   string        `json:"id"`
+	Kind OperationKind `json:"kind"`
+
+	// Message Where it is, or how it ended and what to do.
+	Message string `json:"message"`
+
+	// Namespace Missing where it concerns the cluster.
+	Namespace string `json:"namespace,omitempty,omitzero"`
+
+	// Phase `Interrupted`: the server that did it ended, or lost the cluster. Start it again: that goes on from whatever is there.
+	Phase OperationPhase `json:"phase"`
+
+	// Progress From 0 to 1.
+	Progress float64 `json:"progress"`
+
+	// Result What came of it.
+	Result    json.RawMessage `json:"result,omitempty,omitzero"`
+	StartedAt time.Time       `json:"startedAt"`
+	StartedBy string          `json:"startedBy"`
+	Steps     []OperationStep `json:"steps"`
+
+	// Target What it is done to: a runtime's id, `gpu-operator`, or an image.
+	Target string `json:"target"`
+
+	// Version The version that is installed.
+	Version string `json:"version,omitempty,omitzero"`
+}
+
+// OperationKind defines model for OperationKind.
+type OperationKind string
+
+// OperationList defines model for OperationList.
+type OperationList struct {
+	Cursor string `json:"cursor"`
+
+	// Operations The newest first.
+	Operations []Operation `json:"operations"`
+
+	// State What is known of a kind. Not synced means that documents may be missing, and `error` says why.
+	State KindState `json:"state"`
+}
+
+// OperationPhase `Interrupted`: the server that did it ended, or lost the cluster. Start it again: that goes on from whatever is there.
+type OperationPhase string
+
+// OperationStep defines model for OperationStep.
+type OperationStep struct {
+	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
+	Message    string    `json:"message,omitempty,omitzero"`
+	Name       string    `json:"name"`
+
+	// Phase `Interrupted`: the server that did it ended, or lost the cluster. Start it again: that goes on from whatever is there.
+	Phase     OperationPhase `json:"phase"`
+	StartedAt time.Time      `json:"startedAt,omitempty,omitzero"`
+}
+
 // Operator The Deployment that runs the runtime's operator.
 type Operator struct {
 	Available int    `json:"available"`
@@ -965,12 +1933,56 @@ type PodSummary struct {
 	Restarts int      `json:"restarts"`
 }
 
+// PrimaryResource defines model for PrimaryResource.
+type PrimaryResource struct {
+	ApiVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+}
+
+// ProductFit defines model for ProductFit.
+type ProductFit struct {
+	// Gpus GPUs that one replica needs, all in one node; a possible tensor parallel size. Missing where it cannot be told or is more than 64.
+	Gpus *int `json:"gpus,omitempty"`
+
+	// MemoryGb GiB of one GPU. Missing where unknown.
+	MemoryGb int    `json:"memoryGb,omitempty,omitzero"`
+	Product  string `json:"product"`
+
+	// TensorParallel Sizes that work and are large enough, at most 64.
+	TensorParallel []int `json:"tensorParallel"`
+}
+
+// Provider defines model for Provider.
+type Provider struct {
+	DefaultNamespace string `json:"defaultNamespace"`
+	Description      string `json:"description"`
+	Id               string `json:"id"`
+	Name             string `json:"name"`
+}
+
+// ProviderDetails defines model for ProviderDetails.
+type ProviderDetails struct {
+	CrdConfig         CrdConfig          `json:"crdConfig"`
+	DefaultNamespace  string             `json:"defaultNamespace"`
+	Description       string             `json:"description"`
+	HelmCharts        []HelmChart        `json:"helmCharts"`
+	HelmRepos         []HelmRepo         `json:"helmRepos"`
+	Id                string             `json:"id"`
+	InstallationSteps []InstallationStep `json:"installationSteps"`
+	Name              string             `json:"name"`
+}
+
 // ProviderInstallation defines model for ProviderInstallation.
 type ProviderInstallation struct {
 	CrdFound        bool   `json:"crdFound"`
 	Installed       bool   `json:"installed"`
 	Message         string `json:"message"`
 	OperatorRunning bool   `json:"operatorRunning"`
+}
+
+// ProviderList defines model for ProviderList.
+type ProviderList struct {
+	Providers []Provider `json:"providers"`
 }
 
 // ProviderRef The first installed runtime, or the first known where none is.
@@ -1072,6 +2084,78 @@ type RuntimeList struct {
 	State KindState `json:"state"`
 }
 
+// ScaleRequest `replicas` where one role holds the model, `roles` otherwise.
+type ScaleRequest struct {
+	Replicas *int `json:"replicas,omitempty"`
+
+	// Roles By role, such as `prefill` and `decode`.
+	Roles map[string]int `json:"roles,omitempty,omitzero"`
+
+	// Seen What the caller believes is asked for now, by role. Something else is a conflict.
+	Seen map[string]int `json:"seen,omitempty,omitzero"`
+}
+
+// Scaled defines model for Scaled.
+type Scaled struct {
+	Message   string `json:"message"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Provider  string `json:"provider"`
+
+	// Roles What is asked for now.
+	Roles    map[string]int `json:"roles"`
+	Warnings []string       `json:"warnings,omitempty,omitzero"`
+}
+
+// Settings defines model for Settings.
+type Settings struct {
+	Auth struct {
+		Enabled bool `json:"enabled"`
+	} `json:"auth"`
+	Config    SettingsConfig `json:"config"`
+	Providers []Provider     `json:"providers"`
+
+	// ResourceVersion To be sent with a change, which is refused if another came before it. Missing where nothing was ever changed.
+	ResourceVersion string `json:"resourceVersion,omitempty,omitzero"`
+
+	// State Missing for those who did not say who they are.
+	State *SettingsState `json:"state,omitempty"`
+}
+
+// SettingsChange What is left out stays as it is; empty text takes a setting away.
+type SettingsChange struct {
+	ActiveProviderId *string `json:"activeProviderId,omitempty"`
+	DefaultNamespace *string `json:"defaultNamespace,omitempty"`
+
+	// ResourceVersion Refuses the change if the settings are not this version any more.
+	ResourceVersion string `json:"resourceVersion,omitempty,omitzero"`
+}
+
+// SettingsChanged defines model for SettingsChanged.
+type SettingsChanged struct {
+	Config          SettingsConfig `json:"config"`
+	Message         string         `json:"message"`
+	ResourceVersion string         `json:"resourceVersion,omitempty,omitzero"`
+}
+
+// SettingsConfig defines model for SettingsConfig.
+type SettingsConfig struct {
+	// ActiveProviderId The runtime that is chosen unless one is named.
+	ActiveProviderId string `json:"activeProviderId,omitempty,omitzero"`
+
+	// DefaultNamespace Where deployments go that name no namespace.
+	DefaultNamespace string `json:"defaultNamespace,omitempty,omitzero"`
+}
+
+// SettingsState defines model for SettingsState.
+type SettingsState struct {
+	// Error Why they are not known or may be out of date.
+	Error string `json:"error,omitempty,omitzero"`
+
+	// Synced The settings are those that are stored.
+	Synced bool `json:"synced"`
+}
+
 // Source A Kubernetes resource that documents are made of.
 type Source struct {
 	Error string `json:"error,omitempty,omitzero"`
@@ -1099,6 +2183,16 @@ type Source struct {
 // SourceState `starting`: not listed yet. `synced`: listed and watched. `absent`: the cluster does not serve this resource.
 // `stale`: listed, but the watch is broken: what is shown is as of `since`. `failed`: cannot be listed, see `error`.
 type SourceState string
+
+// StepResult defines model for StepResult.
+type StepResult struct {
+	// Chart The step's name once more.
+	Chart   string `json:"chart,omitempty,omitzero"`
+	Error   string `json:"error,omitempty,omitzero"`
+	Output  string `json:"output"`
+	Step    string `json:"step"`
+	Success bool   `json:"success"`
+}
 
 // SyncedEvent Data of `synced`.
 type SyncedEvent struct {
