@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -74,6 +75,27 @@ func newRig(t *testing.T, config bus.Config, o Options) *rig {
 	require.Eventually(t, func() bool { _, ok := g.view.Cursor(); return ok }, 10*time.Second, 5*time.Millisecond)
 	return g
 }
+
+// runAutomation is a rig whose view the test fills itself.
+func runAutomation(t *testing.T, b *bus.Bus, v *view.View, o Options) *rig {
+	t.Helper()
+	g := &rig{bus: b, view: v, url: "nats://" + b.ListenAddress().String(), registry: prometheus.NewRegistry()}
+	o.Bus, o.View, o.Logger, o.Registerer = b, v, nop(), g.registry
+	var err error
+	g.Automation, err = New(o)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Automation.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	require.Eventually(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.ctx != nil }, 5*time.Second, time.Millisecond)
+	return g
+}
+
+func nop() *zap.Logger { return zap.NewNop() }
 
 // ministry is a cluster of a few lines: a token is the name of its user, and rights are said by the test.
 type ministry struct {
@@ -153,7 +175,7 @@ func (m *ministry) do(f func()) {
 // sees is the sight of the deployments and pods of some namespaces, and the nodes if so.
 func sees(nodes bool, namespaces ...string) *api.Sight {
 	return api.NewSight(map[api.Class]api.SightOf{
-		{Kind: api.KindDeployments, Runtime: "kaito"}: {Namespaces: namespaces},
+		{Kind: api.KindDeployments, Part: "kaito"}: {Namespaces: namespaces},
 		{Kind: api.KindPods}:                          {Namespaces: namespaces},
 		{Kind: api.KindNodes}:                         {All: nodes},
 	})
@@ -192,11 +214,22 @@ type watcher struct {
 
 func watch(t testing.TB, nc *nats.Conn, js jetstream.JetStream) *watcher {
 	t.Helper()
-	kv, err := js.KeyValue(context.Background(), bucketName)
-	require.NoError(t, err)
+	w := watchOf(t.Context(), nc, js)
+	require.NotNil(t, w)
+	return w
+}
+
+// watchOf ends with its connection and ctx. nil: it cannot be.
+func watchOf(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) *watcher {
+	kv, err := js.KeyValue(ctx, bucketName)
+	if err != nil {
+		return nil
+	}
 	w := &watcher{held: map[string]string{}, ever: map[string]struct{}{}}
-	updates, err := kv.WatchAll(context.Background())
-	require.NoError(t, err)
+	updates, err := kv.WatchAll(ctx)
+	if err != nil {
+		return nil
+	}
 	go func() {
 		for entry := range updates.Updates() {
 			if entry == nil {
@@ -212,14 +245,14 @@ func watch(t testing.TB, nc *nats.Conn, js jetstream.JetStream) *watcher {
 			w.mu.Unlock()
 		}
 	}()
-	t.Cleanup(func() { _ = updates.Stop() })
 	_, err = nc.Subscribe("kubefoundry.events.>", func(msg *nats.Msg) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, msg.Subject)
 	})
-	require.NoError(t, err)
-	require.NoError(t, nc.Flush())
+	if err != nil || nc.Flush() != nil {
+		return nil
+	}
 	return w
 }
 
@@ -261,4 +294,9 @@ func shown(t interface{ Fatalf(string, ...any) }, v *view.View, sight *api.Sight
 		t.Fatalf("the list has %d documents, the snapshot %d", total, len(want))
 	}
 	return want
+}
+
+func deleteNow() metav1.DeleteOptions {
+	none := int64(0)
+	return metav1.DeleteOptions{GracePeriodSeconds: &none}
 }

@@ -98,14 +98,14 @@ func (r *room) remove(gone func(*client) bool) {
 	}
 }
 
-// refuse disconnects a client.
+// refuse disconnects a client. One that waits is told so by the server.
 func (r *room) refuse(c *client, err error) {
 	if c.answered {
+		r.Bus.Disconnect(c.id)
 		r.metrics.refusals.WithLabelValues(reasonOf(err)).Inc()
 		r.log.Warn("client disconnected", zap.String("reason", reasonOf(err)), zap.String("remote", c.remote), zap.String("user", c.caller.Name()), zap.Error(err))
 	}
 	c.answer(err)
-	r.Bus.Disconnect(c.id)
 	r.drop(c)
 }
 
@@ -295,8 +295,10 @@ func (r *room) end() {
 	clients := r.clients
 	r.mu.Unlock()
 	for _, c := range slices.Clone(clients) {
+		if c.answered {
+			r.Bus.Disconnect(c.id)
+		}
 		c.answer(errStopping)
-		r.Bus.Disconnect(c.id)
 		r.drop(c)
 	}
 	if r.nc == nil {

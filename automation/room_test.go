@@ -1,10 +1,13 @@
 package automation
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -230,8 +233,9 @@ func TestWhoIsRefused(t *testing.T) {
 	_, err := g.connect("")
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	g.dial(t, "ann")
-	_, err = nats.Connect(g.url, nats.UserInfo("anything", "ann"), nats.Timeout(10*time.Second))
+	byPassword, err := nats.Connect(g.url, nats.UserInfo("anything", "ann"), nats.Timeout(10*time.Second))
 	require.NoError(t, err, "as a password")
+	defer byPassword.Close()
 	_, err = g.connect("ann")
 	require.ErrorIs(t, err, nats.ErrAuthorization, "a third connection")
 	g.dial(t, "bob")
@@ -322,20 +326,20 @@ func TestASlowClientHurtsNobodyElse(t *testing.T) {
 	g, m := start(t, Options{})
 	m.allow("slow", sees(false, "ml"))
 	m.allow("fast", sees(false, "ml"))
-	slow, err := g.connect("slow", nats.SyncQueueLen(1))
+	slow, err := new(net.Dialer).DialContext(t.Context(), "tcp", g.bus.ListenAddress().String())
 	require.NoError(t, err)
 	defer slow.Close()
-	release := make(chan struct{})
-	defer close(release)
-	_, err = slow.Subscribe("$KV.kubefoundry.>", func(*nats.Msg) { <-release })
+	_, err = fmt.Fprintf(slow, "CONNECT {\"auth_token\":\"slow\",\"verbose\":false}\r\nSUB $KV.kubefoundry.> 1\r\nPING\r\n")
 	require.NoError(t, err)
-	require.NoError(t, slow.Flush())
+	answer := bufio.NewScanner(slow)
+	for answer.Scan() && answer.Text() != "PONG" {
+	} // and nothing more is read
 	nc, js := g.dial(t, "fast")
 	fast := watch(t, nc, js)
-	large := strings.Repeat("x", 20_000)
-	for i := range 2000 {
-		key := deployment("ml", i%50)
-		g.publisher.Put(api.Document{Key: key, JSON: fmt.Appendf(nil, `{"version":%d,"x":%q}`, i, large)}, time.Now())
+	large := `,"x":"` + strings.Repeat("x", 100_000) + `"}`
+	for i := range 500 { // far more than the sockets take
+		g.publisher.Put(api.Document{Key: deployment("ml", i%50), JSON: []byte(`{"version":` + strconv.Itoa(i) + large)}, time.Now())
+		time.Sleep(2 * time.Millisecond)
 	}
 	g.eventually(t, fast, sees(false, "ml"))
 }
