@@ -26,4 +26,6 @@ const (
 	EventPodCrashed   EventChange = "crashed"       // pods: a container ended with an error or crash-loops
 	EventGPUsLost     EventChange = "gpus-lost"     // capacity: fewer GPUs in all than before
 	EventGPUsGained   EventChange = "gpus-gained"   // capacity: more GPUs in all than before
+
+	EventOperationFinished EventChange = "finished" // operations: it has ended, in whatever way
 )

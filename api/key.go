@@ -18,11 +18,11 @@ const (
 
 // Kinds lists the kinds that clients may ask for, in the order in which they are documented.
 func Kinds() []Kind {
-	return []Kind{KindDeployments, KindPods, KindNodes, KindPools, KindRuntimes, KindCapacity, KindAutoscaler}
+	return []Kind{KindDeployments, KindPods, KindNodes, KindPools, KindRuntimes, KindCapacity, KindAutoscaler, KindOperations}
 }
 
 // Key names a document. ID is unique within Kind: `namespace/runtime/name` for a deployment, `namespace/name` for a pod,
-// the name for a node or a runtime, `cluster` where there is one document of its kind. Namespace is empty for what
+// the name for a node or a runtime, `install/name` or `build/namespace/name` for an operation, `cluster` where there is one document of its kind. Namespace is empty for what
 // belongs to no namespace.
 type Key struct {
 	Kind      Kind
@@ -52,6 +52,11 @@ func NodeKey(name string) Key { return Key{Kind: KindNodes, ID: name} }
 
 // RuntimeKey names a runtime.
 func RuntimeKey(id string) Key { return Key{Kind: KindRuntimes, ID: id} }
+
+// OperationKey names an operation by its id. Namespace is that of a build, and empty for what concerns the cluster.
+func OperationKey(namespace, id string) Key {
+	return Key{Kind: KindOperations, Namespace: namespace, ID: id}
+}
 
 // SourcesKey names the state of a kind.
 func SourcesKey(kind Kind) Key { return Key{Kind: KindSources, ID: string(kind)} }

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Class is the documents that one right opens: those of a kind, and of one runtime where the kind is deployments, for each
-// runtime has a resource of its own in Kubernetes.
+// Class is the documents that one right opens: those of a kind, or of a part of it. Deployments have a part for each runtime,
+// which has a resource of its own in Kubernetes; operations have two, named as their ids begin.
 type Class struct {
-	Kind    Kind
-	Runtime string
+	Kind Kind
+	Part string
 }
 
 // Cell is the documents of a class in one namespace; without one, those that belong to none.
@@ -26,9 +26,13 @@ type Cell struct {
 // Cell is the one that a document of this key lies in.
 func (k Key) Cell() Cell {
 	c := Cell{Class{Kind: k.Kind}, k.Namespace}
-	if k.Kind == KindDeployments { // namespace/runtime/name
+	switch k.Kind {
+	case KindDeployments: // namespace/runtime/name
 		_, rest, _ := strings.Cut(k.ID, "/")
-		c.Runtime, _, _ = strings.Cut(rest, "/")
+		c.Part, _, _ = strings.Cut(rest, "/")
+	case KindOperations: // install/name, build/namespace/name
+		c.Part, _, _ = strings.Cut(k.ID, "/")
+	default:
 	}
 	return c
 }
@@ -67,7 +71,7 @@ func NewSight(classes map[Class]SightOf) *Sight {
 	s := &Sight{classes: make(map[Class]sightOfClass, len(classes))}
 	digest := sha256.New()
 	for _, class := range slices.SortedFunc(maps.Keys(classes), func(a, b Class) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Runtime, b.Runtime))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Part, b.Part))
 	}) {
 		of := classes[class]
 		shown := sightOfClass{all: of.All, needs: of.Needs}
@@ -79,7 +83,7 @@ func NewSight(classes map[Class]SightOf) *Sight {
 		}
 		s.classes[class] = shown
 		// No part of it can hold a line break, so equal texts mean equal sights.
-		fmt.Fprintf(digest, "%s\n%s\n%t\n%q\n", class.Kind, class.Runtime, of.All, slices.Sorted(maps.Keys(shown.namespaces)))
+		fmt.Fprintf(digest, "%s\n%s\n%t\n%q\n", class.Kind, class.Part, of.All, slices.Sorted(maps.Keys(shown.namespaces)))
 	}
 	s.name = hex.EncodeToString(digest.Sum(nil)[:maxSightLength/2])
 	return s

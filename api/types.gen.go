@@ -257,6 +257,7 @@ const (
 	KindCapacity    Kind = "capacity"
 	KindDeployments Kind = "deployments"
 	KindNodes       Kind = "nodes"
+	KindOperations  Kind = "operations"
 	KindPods        Kind = "pods"
 	KindPools       Kind = "pools"
 	KindRuntimes    Kind = "runtimes"
@@ -272,6 +273,8 @@ func (e Kind) Valid() bool {
 	case KindDeployments:
 		return true
 	case KindNodes:
+		return true
+	case KindOperations:
 		return true
 	case KindPods:
 		return true
@@ -972,7 +975,7 @@ type DeploymentConfig struct {
 	GgufRunMode string `json:"ggufRunMode,omitempty,omitzero"`
 
 	// GpuMemoryUtilization The part of the GPU memory that the engine may use.
-	GpuMemoryUtilization float32 `json:"gpuMemoryUtilization,omitempty,omitzero"`
+	GpuMemoryUtilization float64 `json:"gpuMemoryUtilization,omitempty,omitzero"`
 
 	// HeadCpu kuberay: 2 when left out.
 	HeadCpu string `json:"headCpu,omitempty,omitzero"`

@@ -176,8 +176,8 @@ func (m *ministry) do(f func()) {
 func sees(nodes bool, namespaces ...string) *api.Sight {
 	return api.NewSight(map[api.Class]api.SightOf{
 		{Kind: api.KindDeployments, Part: "kaito"}: {Namespaces: namespaces},
-		{Kind: api.KindPods}:                          {Namespaces: namespaces},
-		{Kind: api.KindNodes}:                         {All: nodes},
+		{Kind: api.KindPods}:                       {Namespaces: namespaces},
+		{Kind: api.KindNodes}:                      {All: nodes},
 	})
 }
 

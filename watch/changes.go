@@ -168,6 +168,11 @@ func (w *Watcher) requeue(kind api.Kind, namespace string, c cause) {
 		w.queue.add(api.PoolsKey(), c)
 	case api.KindAutoscaler:
 		w.queue.add(api.AutoscalerKey(), c)
+	case api.KindOperations:
+		namespace = "" // of the ConfigMaps, not of what they tell
+		for _, object := range all[*corev1.ConfigMap](w.operations) {
+			w.operationChanged(nil, object, c)
+		}
 	default:
 	}
 	for _, key := range w.shelf.keys(kind, namespace) {

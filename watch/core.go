@@ -157,7 +157,7 @@ func (w *Watcher) addCoreSources() {
 
 // startCore starts the informers of what every cluster has.
 func (w *Watcher) startCore(ctx context.Context) error {
-	for _, c := range []collection{w.pods, w.nodes, w.warnings, w.operators, w.autoscalerStatus, w.autoscalerDeployments} {
+	for _, c := range []collection{w.pods, w.nodes, w.warnings, w.operators, w.autoscalerStatus, w.autoscalerDeployments, w.operations} {
 		for _, s := range c {
 			if err := s.start(ctx, "v1", w.wg.Go); err != nil {
 				return err

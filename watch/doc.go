@@ -39,8 +39,8 @@
 // where that may not be watched, as in an installation without rights outside of its namespaces, every 30 s.
 //
 // Rights needed, all of them list and watch: pods, events, nodes; the runtimes' custom resources; Deployments (apps), for
-// the operators and, in kube-system, for the cluster autoscaler; the ConfigMap kube-system/cluster-autoscaler-status; and
-// the CustomResourceDefinitions of the runtimes, for which a rule with resourceNames is enough.
+// the operators and, in kube-system, for the cluster autoscaler; the ConfigMap kube-system/cluster-autoscaler-status; the
+// ConfigMaps of operations in the server's own namespace; and the CustomResourceDefinitions of the runtimes, for which a rule with resourceNames is enough.
 //
 // # Goroutines and locks
 //

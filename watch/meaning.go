@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/operations"
 )
 
 // meaning tells what a change of a document is, and says it in a line.
@@ -25,6 +26,8 @@ func meaning(key api.Key, before, after []byte, p *pod) (api.EventChange, string
 		change, message = compare(before, after, func(old, now api.Pod) (api.EventChange, string) { return crashed(old, now, p) })
 	case api.KindCapacity:
 		change, message = compare(before, after, totals)
+	case api.KindOperations:
+		change, message = compare(before, after, ends)
 	default:
 	}
 	if message == "" {
@@ -107,6 +110,13 @@ func totals(old, now api.GpuTotals) (api.EventChange, string) {
 		return api.EventGPUsGained, fmt.Sprintf("%s more: %d -> %d", counted(now.TotalGpus-old.TotalGpus, "GPU"), old.TotalGpus, now.TotalGpus)
 	}
 	return api.EventChanged, ""
+}
+
+func ends(old, now api.Operation) (api.EventChange, string) {
+	if operations.Over(old) || !operations.Over(now) {
+		return api.EventChanged, ""
+	}
+	return api.EventOperationFinished, fmt.Sprintf("%s of %s: %s: %s", now.Kind, now.Target, now.Phase, now.Message)
 }
 
 func counted(n int, noun string) string {

@@ -19,7 +19,9 @@ type Options struct {
 	Runtimes []runtimes.Runtime
 	// Namespaces limits what is watched; empty means all of them.
 	Namespaces []string
-	Publisher  Publisher
+	// Namespace is the server's own, where operations are kept. Without one there are none.
+	Namespace string
+	Publisher Publisher
 	// Logger may be nil.
 	Logger *zap.Logger
 	// Registerer takes the metrics until Run returns. It may be nil.

@@ -72,6 +72,8 @@ func (w *Watcher) project(key api.Key) outcome {
 		return w.runtimeDocument(key)
 	case api.KindAutoscaler:
 		return w.autoscaler()
+	case api.KindOperations:
+		return w.operation(key)
 	case api.KindSources:
 		return outcome{doc: w.state(api.Kind(key.ID))}
 	case api.KindCluster:

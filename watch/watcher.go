@@ -29,6 +29,7 @@ type Watcher struct {
 	pods, nodes, warnings, operators collection
 	// What tells of an autoscaler in kube-system.
 	autoscalerStatus, autoscalerDeployments collection
+	operations                              collection
 
 	runtimes []*installed
 	// sources of each kind, those that its documents cannot do without and those that are optional.
@@ -65,6 +66,7 @@ func newWatcher(options Options, c clients) *Watcher {
 		w.queue.add(api.ClusterKey(), cause{received: time.Now()})
 	})
 	w.addCoreSources()
+	w.addOperations()
 	for _, rt := range options.Runtimes {
 		w.addRuntime(rt)
 	}
@@ -98,6 +100,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 	for _, rt := range w.runtimes {
 		if err := w.startRuntime(ctx, rt); err != nil {
 			return err
+		}
+	}
+	for _, kind := range api.Kinds() {
+		if len(w.sources[kind]) == 0 { // nothing will ever call for it
+			w.review(kind)
 		}
 	}
 	<-ctx.Done()

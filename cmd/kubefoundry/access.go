@@ -92,7 +92,7 @@ func (o *accessOptions) certificate(ctx context.Context, config *rest.Config, na
 }
 
 // identity is who tells callers apart.
-func (o *accessOptions) identity(config *rest.Config, clusterName string, documents *view.View, log *zap.Logger) (httpapi.Identity, error) {
+func (o *accessOptions) identity(config *rest.Config, clusterName, namespace string, documents *view.View, log *zap.Logger) (httpapi.Identity, error) {
 	if !o.authenticates() {
 		return auth.NewUnchecked(config, clusterName), nil
 	}
@@ -102,7 +102,7 @@ func (o *accessOptions) identity(config *rest.Config, clusterName string, docume
 		resources[info.ID] = auth.Resource{Group: info.Resource.Group, Resource: info.Resource.Plural}
 	}
 	return auth.NewDelegated(auth.Options{ //nolint:wrapcheck // it says what it was for
-		Config: config, Rights: auth.RightsFor(resources), Documents: documents, Logger: log.Named("auth"),
+		Config: config, Rights: auth.RightsFor(resources, namespace), Documents: documents, Logger: log.Named("auth"),
 	})
 }
 

@@ -26,6 +26,7 @@ type publishing struct {
 	bus        *bus.Bus
 	config     *rest.Config
 	namespaces []string
+	namespace  string // the server's own
 	log        *zap.Logger
 	registry   prometheus.Registerer
 }
@@ -33,7 +34,7 @@ type publishing struct {
 func (p publishing) run(ctx context.Context) error {
 	publisher := p.bus.Publisher()
 	watcher, err := watch.New(watch.Options{
-		Config: p.config, Runtimes: registry.All(), Namespaces: p.namespaces,
+		Config: p.config, Runtimes: registry.All(), Namespaces: p.namespaces, Namespace: p.namespace,
 		Publisher: publisher, Logger: p.log.Named("watch"), Registerer: p.registry,
 	})
 	if err != nil {

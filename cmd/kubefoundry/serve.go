@@ -34,6 +34,7 @@ type serveOptions struct {
 	access              accessOptions
 	limits              httpapi.Limits
 	origins             []string
+	automation          automationOptions
 }
 
 func (o *serveOptions) bind(flags *pflag.FlagSet) {
@@ -60,6 +61,7 @@ func (o *serveOptions) bind(flags *pflag.FlagSet) {
 	flags.IntVar(&o.limits.RequestBurst, "request-burst", 200, "requests that one user may send at once")
 	flags.StringSliceVar(&o.origins, "cors-origins", nil, "origins whose pages may use this server from a browser, as in https://dashboard.example; none when left out")
 	o.access.bind(flags)
+	o.automation.bind(flags)
 }
 
 func newServeCommand() *cobra.Command {
@@ -117,6 +119,9 @@ func (o *serveOptions) run(ctx context.Context) error {
 	// Everything below outlives the signal, and ends in order when serving is over.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	if o.bus.Listen, err = o.automation.listen(certificate, o.access.authenticates()); err != nil {
+		return err
+	}
 	b, err := bus.Open(ctx, o.bus, log.Named("bus"), registry)
 	if err != nil {
 		return err
@@ -139,6 +144,11 @@ func (o *serveOptions) run(ctx context.Context) error {
 		return err
 	}
 
+	programs, err := o.automation.open(b, documents, identity, config, log, registry)
+	if err != nil {
+		return err
+	}
+
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return b.Follow(failed, documents) })
 	p := publishing{bus: b, config: config, namespaces: o.namespaces, log: log, registry: registry}
@@ -152,6 +162,9 @@ func (o *serveOptions) run(ctx context.Context) error {
 		Run(ctx context.Context) error
 	}); ok {
 		group.Go(func() error { return runs.Run(failed) })
+	}
+	if programs != nil {
+		group.Go(func() error { return programs.Run(failed) })
 	}
 	web := httpapi.HTTPServer(server.Handler(), log.Named("http"))
 	serving, scheme := web.Serve, "http"

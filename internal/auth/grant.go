@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/operations"
 )
 
 // Validity is how long an answer of the API server is believed.
@@ -36,7 +37,7 @@ type Right struct {
 	Verb, Group, Resource string
 	// Namespaced rights count in the document's namespace, or in all.
 	Namespaced bool
-	// Namespace and Name are set where the right is to one object.
+	// Namespace is set where the right counts in that namespace alone, Name too where it is to one object.
 	Namespace, Name string
 }
 
@@ -45,8 +46,11 @@ func (r Right) String() string {
 	if r.Group != "" {
 		s += "." + r.Group
 	}
-	if r.Name != "" {
+	switch {
+	case r.Name != "":
 		s += " " + r.Namespace + "/" + r.Name
+	case r.Namespace != "":
+		s += " in the namespace " + r.Namespace
 	}
 	return s
 }
@@ -70,8 +74,9 @@ type Rights map[api.Class][]Right
 type Resource struct{ Group, Resource string }
 
 // RightsFor makes the rules: whoever may list the custom resource of a runtime and the pods of a namespace sees the
-// deployments there, for their documents tell of both.
-func RightsFor(runtimes map[string]Resource) Rights {
+// deployments there, for their documents tell of both. Operations are ConfigMaps in own, the server's namespace, but for
+// builds, which are Jobs in a namespace of their own.
+func RightsFor(runtimes map[string]Resource, own string) Rights {
 	pods := Right{Verb: "list", Resource: "pods", Namespaced: true}
 	nodes := Right{Verb: "list", Resource: "nodes"}
 	rights := Rights{
@@ -84,9 +89,12 @@ func RightsFor(runtimes map[string]Resource) Rights {
 		// Sums over the cluster without a name in them, and what is installed, which discovery tells every user.
 		{Kind: api.KindCapacity}: nil,
 		{Kind: api.KindRuntimes}: nil,
+
+		{Kind: api.KindOperations, Part: operations.PartInstall}: {{Verb: "list", Resource: "configmaps", Namespace: own}},
+		{Kind: api.KindOperations, Part: operations.PartBuild}:   {{Verb: "list", Group: "batch", Resource: "jobs", Namespaced: true}},
 	}
 	for id, resource := range runtimes {
-		rights[api.Class{Kind: api.KindDeployments, Runtime: id}] = []Right{
+		rights[api.Class{Kind: api.KindDeployments, Part: id}] = []Right{
 			{Verb: "list", Group: resource.Group, Resource: resource.Resource, Namespaced: true}, pods,
 		}
 	}
