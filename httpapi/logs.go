@@ -1,0 +1,149 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typed "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/logs"
+	"github.com/kubefoundry/kubefoundry/view"
+)
+
+const defaultTailLines = 100 // as in openapi.yaml
+
+// GetDeploymentLogs is the last lines of a pod's log.
+func (s *Server) GetDeploymentLogs(w http.ResponseWriter, r *http.Request, name api.Name, p api.GetDeploymentLogsParams) {
+	pods, err := s.podsOf(r, name, p.Namespace, p.Runtime)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if len(pods) == 0 {
+		writeJSON(w, http.StatusOK, api.Logs{Message: "No pods found for this deployment"})
+		return
+	}
+	pod := podMeant(pods, p.PodName)
+	if pod == nil {
+		s.fail(w, r, api.Errorf(api.ErrorCodeInvalidRequest, "Pod %s is not part of deployment %s; /api/deployments/%s/pods lists those that are", p.PodName, name, name))
+		return
+	}
+	answer, err := s.readLog(r, pod, p)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// podsOf are the pods of a deployment, of those that the caller may see.
+func (s *Server) podsOf(r *http.Request, name, namespace, runtime string) ([]api.Pod, error) {
+	id, err := s.deploymentID(r, name, namespace, runtime)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.view.List(view.Query{Kind: api.KindPods, Sight: sight(r), Deployment: id})
+	if err != nil {
+		return nil, err
+	}
+	if unknown(page) {
+		return nil, notSynced(api.KindPods, page.State)
+	}
+	pods := make([]api.Pod, len(page.Documents))
+	for i, document := range page.Documents {
+		if err := json.Unmarshal(document, &pods[i]); err != nil {
+			return nil, fmt.Errorf("pods of deployment %s: %w", id, err)
+		}
+	}
+	return pods, nil
+}
+
+// podMeant is the one of this name, or without a name the first that is not ready, for that is whose log one looks for.
+func podMeant(pods []api.Pod, name string) *api.Pod {
+	i := slices.IndexFunc(pods, func(p api.Pod) bool { return p.Name == name || name == "" && !p.Ready })
+	switch {
+	case i >= 0:
+		return &pods[i]
+	case name == "":
+		return &pods[0]
+	}
+	return nil
+}
+
+// readLog reads one log in the caller's name.
+func (s *Server) readLog(r *http.Request, pod *api.Pod, p api.GetDeploymentLogsParams) (api.Logs, error) {
+	answer := api.Logs{PodName: pod.Name, Container: p.Container}
+	if p.TailLines == 0 {
+		p.TailLines = defaultTailLines
+	}
+	object := "the log of pod " + pod.Namespace + "/" + pod.Name
+	began := time.Now()
+	err := s.asCaller(r.Context(), r, "read", object, func(ctx context.Context, config *rest.Config) error {
+		client, err := typed.NewForConfig(config)
+		if err != nil {
+			return fmt.Errorf("client: %w", err)
+		}
+		if answer.Container == "" {
+			if answer.Container, err = containerMeant(ctx, client, pod); err != nil {
+				return err
+			}
+		}
+		answer.Logs, err = logs.Read(ctx, client, logs.Request{
+			Namespace: pod.Namespace, Pod: pod.Name, Container: answer.Container,
+			Lines: p.TailLines, Timestamps: p.Timestamps, Previous: p.Previous,
+		})
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return api.Errorf(api.ErrorCodeUnavailable, "cannot read %s: it did not end within %s; ask for fewer lines", object, callerTime)
+		case isNotYet(err):
+			return api.Errorf(api.ErrorCodeConflict, "cannot read %s: %s", object, words(err))
+		}
+		return err
+	})
+	s.log.Debug("log read", zap.String("caller", from(r).caller.Name()), zap.String("pod", pod.Id), zap.String("container", answer.Container),
+		zap.Int("bytes", len(answer.Logs)), zap.Duration("took", time.Since(began)), zap.Error(err))
+	if err == nil && answer.Logs == "" {
+		answer.Message = "Nothing is logged"
+		if pod.Node == "" {
+			answer.Message = "Nothing is logged, for the pod is not on a node yet"
+		}
+	}
+	return answer, err
+}
+
+// containerMeant is the container that the pod says, which only the pod itself tells, else the first one.
+func containerMeant(ctx context.Context, client typed.PodsGetter, pod *api.Pod) (string, error) {
+	switch len(pod.Containers) {
+	case 0:
+		return "", nil // for the API server to say
+	case 1:
+		return pod.Containers[0].Name, nil
+	}
+	object, err := client.Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err): // whoever may read logs need not have the right to get pods
+		return pod.Containers[0].Name, nil // init containers stand last
+	case err != nil:
+		return "", err
+	}
+	return logs.DefaultContainer(object), nil
+}
+
+// isNotYet tells that there will be a log, or that there was none, from questions that are wrong. Kubelets say both with 400.
+func isNotYet(err error) bool {
+	if !apierrors.IsBadRequest(err) {
+		return false
+	}
+	return strings.Contains(words(err), "waiting to start") || strings.Contains(words(err), "previous terminated container")
+}
