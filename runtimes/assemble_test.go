@@ -17,7 +17,7 @@ import (
 )
 
 // fake is a runtime whose pods tell their role in a label.
-type fake struct{}
+type fake struct{ runtimes.Runtime }
 
 func (fake) Info() runtimes.Info { return runtimes.Info{ID: "fake"} }
 

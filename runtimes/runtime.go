@@ -17,6 +17,12 @@ type Runtime interface {
 	PodClaims(pod *corev1.Pod) []string
 	// PodRole tells which of the deployment's roles a pod plays; empty where it cannot be told.
 	PodRole(pod *corev1.Pod) string
+	// Build makes the manifests of a configuration, or tells everything that is wrong with it. Projecting the primary one
+	// gives back the model, engine, mode and replicas that were asked for.
+	Build(c *api.DeploymentConfig) (Manifests, []api.ErrorDetail)
+	// Scale returns the changes with which roles of a custom resource have so many replicas each, or what is wrong with the
+	// wish: an unknown role, for one. A role that has them already needs no change.
+	Scale(obj *unstructured.Unstructured, replicas map[string]int) ([]Change, []api.ErrorDetail)
 }
 
 // Info describes a runtime.

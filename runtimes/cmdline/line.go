@@ -2,6 +2,7 @@ package cmdline
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/google/shlex"
@@ -10,28 +11,89 @@ import (
 // Line is a command line in words.
 type Line struct {
 	words []string
+	// shell marks the words that a shell reads: in these, variables mean what they hold.
+	shell []bool
 	env   map[string]string
 }
 
 // New takes a container's command and args, and the environment variables that have a plain value, which flags may refer to
 // as $NAME, ${NAME} or $(NAME).
 func New(command, args []string, env map[string]string) Line {
-	words := make([]string, 0, len(command)+len(args))
+	l := Line{words: make([]string, 0, len(command)+len(args)), env: env}
 	script := false
 	for _, list := range [2][]string{command, args} {
 		for _, word := range list {
+			word = expand(word, env)
 			// What follows `sh -c` is a script. Some leave the shell to the image's entrypoint, or put a flag and its value
 			// into one element: such an element is split too.
-			if script || strings.Contains(word, " -") || strings.HasPrefix(word, "-") && strings.Contains(word, " ") {
-				words = append(words, split(word)...)
+			if script || l.isScript(word) {
+				for _, part := range split(word) {
+					l.words, l.shell = append(l.words, part), append(l.shell, true)
+				}
 				script = false
 				continue
 			}
-			words = append(words, word)
-			script = isShell(words)
+			l.words, l.shell = append(l.words, word), append(l.shell, false)
+			script = isShell(l.words)
 		}
 	}
-	return Line{words: words, env: env}
+	return l
+}
+
+// A flag with its value in the same element, and a flag that waits for its value in the next.
+var (
+	withValue = regexp.MustCompile(`^--[A-Za-z0-9][A-Za-z0-9._-]*=`)
+	waiting   = regexp.MustCompile(`^--?[A-Za-z][A-Za-z0-9._-]*$`)
+	locator   = regexp.MustCompile(`^[a-z0-9+.-]+://`)
+)
+
+// isScript tells an element that holds several words from one that is a value, with whatever spaces and dashes are in it.
+func (l *Line) isScript(word string) bool {
+	if withValue.MatchString(word) || locator.MatchString(word) {
+		return false
+	}
+	if strings.HasPrefix(word, "-") {
+		return strings.Contains(word, " ")
+	}
+	if n := len(l.words); n > 0 && waiting.MatchString(l.words[n-1]) {
+		return false
+	}
+	return strings.Contains(word, " -")
+}
+
+// expand does what the kubelet does with every element: $(NAME) is the variable of that name, $$ a dollar sign. What is not
+// known stays as it is.
+func expand(word string, env map[string]string) string {
+	if !strings.Contains(word, "$") {
+		return word
+	}
+	var b strings.Builder
+	for i := 0; i < len(word); i++ {
+		if word[i] != '$' || i+1 == len(word) {
+			b.WriteByte(word[i])
+			continue
+		}
+		switch word[i+1] {
+		case '$':
+			b.WriteByte('$')
+			i++
+		case '(':
+			end := strings.IndexByte(word[i:], ')')
+			if end < 0 {
+				b.WriteByte('$')
+				continue
+			}
+			reference := word[i : i+end+1]
+			if value, known := env[reference[2:len(reference)-1]]; known {
+				reference = value
+			}
+			b.WriteString(reference)
+			i += end
+		default:
+			b.WriteByte('$')
+		}
+	}
+	return b.String()
 }
 
 // Flag returns the value of the first of the flags that has one: `--model x`, `--model=x`. Names are given with dashes.
@@ -39,10 +101,10 @@ func (l Line) Flag(names ...string) string {
 	for _, name := range names {
 		for i, word := range l.words {
 			if value, ok := strings.CutPrefix(word, name+"="); ok && value != "" {
-				return l.resolve(value)
+				return l.resolve(value, i)
 			}
 			if word == name && i+1 < len(l.words) && !strings.HasPrefix(l.words[i+1], "-") {
-				return l.resolve(l.words[i+1])
+				return l.resolve(l.words[i+1], i+1)
 			}
 		}
 	}
@@ -68,7 +130,7 @@ func (l Line) After(words ...string) string {
 			match = match && (l.words[i+j] == word || path.Base(l.words[i+j]) == word)
 		}
 		if next := l.words[i+len(words)]; match && !strings.HasPrefix(next, "-") {
-			return l.resolve(next)
+			return l.resolve(next, i+len(words))
 		}
 	}
 	return ""
@@ -84,8 +146,12 @@ func (l Line) Prefixed(prefix string) string {
 	return ""
 }
 
-// resolve looks up a value that is nothing but a reference to an environment variable. Others are left as they stand.
-func (l Line) resolve(value string) string {
+// resolve looks up a value, out of the word at an index, that is nothing but a reference to an environment variable in a
+// script. Others are left as they stand.
+func (l Line) resolve(value string, at int) string {
+	if !l.shell[at] {
+		return value
+	}
 	name, ok := strings.CutPrefix(value, "$")
 	if !ok {
 		return value

@@ -1,9 +1,13 @@
 package kaito
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/kubefoundry/kubefoundry/runtimes"
+)
 
 // aikitRepository is where the ready-made AIKit images are.
-const aikitRepository = "ghcr.io/kaito-project/aikit/"
+const aikitRepository = runtimes.RepositoryAIKit
 
 // aikitNames has, for the tag of a ready-made image, the name under which its server offers the model.
 var aikitNames = map[string]string{

@@ -17,9 +17,6 @@ const ID = "kaito"
 // labelWorkspace is what KAITO puts on the pods of a Workspace: its name.
 const labelWorkspace = "kaito.sh/workspace"
 
-// Labels that KubeFoundry puts on the Workspaces it makes.
-const labelModelSource = "kubefoundry.io/model-source"
-
 // Runtime is KAITO.
 type Runtime struct{ info runtimes.Info }
 

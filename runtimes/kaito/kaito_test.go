@@ -10,6 +10,8 @@ import (
 
 func TestRuntime(t *testing.T) { runtimetest.Run(t, kaito.New(), os.DirFS("testdata")) }
 
+func TestBuild(t *testing.T) { runtimetest.Build(t, kaito.New()) }
+
 func TestGolden(t *testing.T) { runtimetest.Golden(t, kaito.New(), "testdata") }
 
 func FuzzProject(f *testing.F) { runtimetest.Fuzz(f, kaito.New(), os.DirFS("testdata")) }

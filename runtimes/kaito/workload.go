@@ -53,6 +53,12 @@ func readWorkload(obj map[string]any) workload {
 	if w.model == "" {
 		w.model = image
 	}
+	if told := field.Text(obj, "metadata", "annotations", runtimes.AnnotationModel); told != "" && w.model == image {
+		w.model = told
+		if field.Text(obj, "metadata", "labels", labelModelSource) == sourcePremade {
+			w.served = told
+		}
+	}
 	return w
 }
 
