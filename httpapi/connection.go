@@ -24,6 +24,8 @@ type connection struct {
 	stream *sse.Stream
 	writer *deadlineWriter
 	ctx    context.Context
+
+	published uint64 // events so far
 }
 
 func newSSE() *sse.Server {
@@ -68,15 +70,39 @@ func (c *connection) publish(e *sse.Event) bool {
 	select { // taken back when the event is flushed
 	case c.writer.written <- struct{}{}:
 	default: // a select of its own, for waiting on two channels costs more than all the rest of this
-		select {
-		case c.writer.written <- struct{}{}:
-		case <-c.ctx.Done():
+		if !c.room() {
 			return false
 		}
 	}
+	c.published++
 	c.server.Publish(c.stream.ID, e)
 	return c.ctx.Err() == nil
 }
+
+// room waits for room for one event. The right to those that the client is slow to take may end meanwhile: then it is asked for
+// again, or what is under way is cut off.
+func (c *connection) room() bool {
+	for {
+		var over <-chan time.Time
+		if until := c.writer.until.Load(); until != 0 && !c.writer.leaving() {
+			over = time.After(max(time.Until(time.Unix(0, until)), 0) + underWay)
+		}
+		select {
+		case c.writer.written <- struct{}{}:
+			return true
+		case <-c.ctx.Done():
+			return false
+		case <-over:
+			if !c.writer.leaving() && !c.writer.renew() {
+				_ = c.writer.control.SetWriteDeadline(time.Now())
+				return false
+			}
+		}
+	}
+}
+
+// underWay is how long an event may go on leaving that was begun before the right to it ended.
+const underWay = 250 * time.Millisecond
 
 // send publishes an event of this connection alone. An empty id clears the cursor that an EventSource keeps; retry, where it is
 // not 0, is the time after which one comes back by itself.
@@ -95,13 +121,15 @@ func (c *connection) send(event string, id []byte, data any, retry time.Duration
 // drain waits until everything sent is written.
 func (c *connection) drain() {
 	for range credits {
-		select {
-		case c.writer.written <- struct{}{}:
-		case <-c.ctx.Done():
+		if !c.room() {
 			return
 		}
 	}
 }
+
+// farewell says of the next event that it may be written at any time, for it tells nothing of what is hidden. Those before it
+// may not.
+func (c *connection) farewell() { c.writer.farewell.Store(c.published + 1) }
 
 // deadlineWriter gives each event a deadline, which the library does not, and ends the connection at the first write that
 // fails, which the library does not look at.
@@ -115,22 +143,44 @@ type deadlineWriter struct {
 	started  bool // the response's header is out
 	armed    bool
 	armedAt  time.Time
+	failed   error  // of the first write that did; nothing follows it
+	flushed  atomic.Uint64 // events so far
 	stalled  atomic.Bool
 	// until is when nothing may be written any more that was rendered before, in Unix nanoseconds; 0 is never. A slow reader's
 	// event waits here for longer than its right to it may last.
 	until atomic.Int64
+	// renew asks for the right again that is over, and sets until, or returns false. It is set before until first is, and called
+	// from the goroutines of the pump and of the writer.
+	renew func() bool
+	// farewell is the number of the event that until does not concern; 0 is none.
+	farewell atomic.Uint64
+}
+
+// leaving tells whether only the farewell is left to be written.
+func (w *deadlineWriter) leaving() bool { return w.farewell.Load() == w.flushed.Load()+1 }
+
+// entitle sets until; the zero time is never.
+func (w *deadlineWriter) entitle(until time.Time) {
+	if until.IsZero() {
+		w.until.Store(0)
+		return
+	}
+	w.until.Store(until.UnixNano())
 }
 
 // arm sets the deadline before the first byte of an event: a large one leaves net/http's buffer before it is flushed. A
 // deadline that has three quarters left will do, for setting one costs a tenth of what an event does.
 func (w *deadlineWriter) arm() error {
-	if w.armed {
-		return nil
+	if w.armed || w.failed != nil {
+		return w.failed // the library goes on with the rest of an event whose first line failed
 	}
 	w.armed = true
-	now := time.Now()
-	if until := w.until.Load(); until != 0 && now.UnixNano() > until {
-		return errOver
+	now, farewell := time.Now(), w.leaving()
+	if until := w.until.Load(); until != 0 && now.UnixNano() > until && !farewell {
+		if !w.renew() {
+			return errOver
+		}
+		now = time.Now()
 	}
 	if now.Sub(w.armedAt) > w.deadline/4 && w.hurry.Err() == nil {
 		_ = w.control.SetWriteDeadline(now.Add(w.deadline)) // unsupported only in tests without a connection
@@ -179,6 +229,7 @@ func (w *deadlineWriter) Flush() {
 		w.started = true
 		return
 	}
+	w.flushed.Add(1)
 	<-w.written
 }
 
@@ -186,5 +237,6 @@ func (w *deadlineWriter) end(err error) {
 	if isTimeout(err) {
 		w.stalled.Store(true)
 	}
+	w.failed = err
 	w.cancel()
 }

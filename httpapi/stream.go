@@ -183,9 +183,8 @@ type pump struct {
 
 func (p *pump) run(c *connection, reset api.ResetEventReason) {
 	s := p.server
-	if !p.grant.Until.IsZero() {
-		c.writer.until.Store(p.grant.Until.UnixNano())
-	}
+	c.writer.renew = func() bool { return p.renew(c) }
+	c.writer.entitle(p.grant.Until)
 	first := retryAfterCut
 	if reset != "" {
 		s.metrics.resets.WithLabelValues(string(reset)).Inc()
@@ -257,7 +256,17 @@ func (p *pump) entitled(c *connection) bool {
 		return false
 	}
 	p.grant = grant
-	c.writer.until.Store(grant.Until.UnixNano())
+	c.writer.entitle(grant.Until)
+	return true
+}
+
+// renew tells whether the client may still be shown what was rendered for it. It is called from any goroutine.
+func (p *pump) renew(c *connection) bool {
+	grant, err := p.server.identity.Grant(c.ctx, p.caller)
+	if err != nil || grant.Sight.Name() != p.scope.Sight.Name() {
+		return false
+	}
+	c.writer.entitle(grant.Until)
 	return true
 }
 
@@ -333,7 +342,7 @@ func (p *pump) bookmark(c *connection, now time.Time) bool {
 func (p *pump) bye(c *connection, reason api.ByeEventReason, spread time.Duration) {
 	retry := time.Second + time.Duration(rand.Float64()*float64(spread)) //nolint:gosec // jitter, not a secret
 	p.ended = string(reason)
-	c.writer.until.Store(0) // it tells nothing of what is hidden
+	c.farewell()
 	if c.send("bye", eventID(p.reader), api.ByeEvent{Reason: reason, RetryMs: int(retry.Milliseconds())}, retry) {
 		c.drain()
 	}
