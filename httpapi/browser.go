@@ -28,10 +28,19 @@ type BrowserOptions struct {
 // checked tells what is wrong with the options, or completes them.
 func (o BrowserOptions) checked() (BrowserOptions, error) {
 	o.protection = http.NewCrossOriginProtection()
-	for _, origin := range o.Origins {
-		if err := o.protection.AddTrustedOrigin(origin); err != nil {
+	o.Origins, o.Hosts = slices.Clone(o.Origins), slices.Clone(o.Hosts)
+	for i, origin := range o.Origins {
+		o.Origins[i] = strings.ToLower(origin) // as browsers send it
+		err := o.protection.AddTrustedOrigin(o.Origins[i])
+		if err == nil && strings.Contains(origin, "*") { // package cors would let whole domains in
+			err = fmt.Errorf("invalid origin %q: each one has to be named", origin)
+		}
+		if err != nil {
 			return o, fmt.Errorf("--cors-origins: %w; want scheme and host, as in https://dashboard.example", err)
 		}
+	}
+	for i, host := range o.Hosts {
+		o.Hosts[i] = hostname(host)
 	}
 	return o, nil
 }
