@@ -48,6 +48,13 @@ func newRig(t *testing.T, config bus.Config, o Options) *rig {
 		config.Listen.Address = "127.0.0.1:0"
 	}
 	g := &rig{view: view.New(view.Options{}), logs: logs, registry: prometheus.NewRegistry()}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, entry := range logs.All() {
+				t.Log(entry.Time.Format(time.StampMilli), entry.Message, entry.ContextMap())
+			}
+		}
+	})
 	var err error
 	g.bus, err = bus.Open(context.Background(), config, zap.NewNop(), nil)
 	require.NoError(t, err)

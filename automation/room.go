@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 	poll = time.Second
 	// askTimeout bounds a question about a token or about rights that are not known any more: it is asked while clients are
 	// connected who may have lost them.
-	askTimeout = 3 * time.Second
+	askTimeout = 5 * time.Second
 	// fillTimeout bounds one step of filling an account.
 	fillTimeout = 5 * time.Second
 )
@@ -145,7 +146,7 @@ func (r *room) poke() {
 
 // run keeps the account until nobody needs it any more or ctx ends.
 func (r *room) run(ctx context.Context) {
-	defer r.end()
+	defer r.end(context.WithoutCancel(ctx))
 	var last string
 	for ctx.Err() == nil {
 		clients, leave := r.present()
@@ -289,7 +290,7 @@ func (r *room) prepare(ctx context.Context) error {
 }
 
 // end leaves nothing behind for who gets the account next.
-func (r *room) end() {
+func (r *room) end(ctx context.Context) {
 	r.mu.Lock()
 	r.left = true
 	clients := r.clients
@@ -304,7 +305,7 @@ func (r *room) end() {
 	if r.nc == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for _, stream := range []string{bucketStream, eventsStream} {
 		if r.nc.IsConnected() {
@@ -341,9 +342,9 @@ func (s sights) name() string {
 	if len(s) == 0 {
 		return "none"
 	}
-	name := ""
-	for _, sight := range s {
-		name += "+" + sight.Name()
+	names := make([]string, len(s))
+	for i, sight := range s {
+		names[i] = sight.Name()
 	}
-	return name
+	return "of " + strings.Join(names, "+")
 }

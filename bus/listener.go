@@ -48,7 +48,7 @@ func (l Listen) withDefaults() Listen {
 
 // check refuses a listener that would take tokens in the clear from the network.
 func (l Listen) check() error {
-	host, port, err := l.split()
+	host, _, err := l.split()
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: listen address %q: want host:port: %w", errConfig, l.Address, err)
@@ -59,12 +59,17 @@ func (l Listen) check() error {
 	case l.TLS != nil && len(l.TLS.Certificates) == 0 && l.TLS.GetCertificate == nil && l.TLS.GetConfigForClient == nil:
 		return fmt.Errorf("%w: listen address %s: its TLS configuration has no certificate", errConfig, l.Address)
 	}
-	// The server would only log it, and then not become ready for a reason of its own.
-	probe, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	return nil
+}
+
+// probe tells whether the address can be listened at. The server would only log that it cannot, and then not become ready for
+// a reason of its own.
+func (l Listen) probe(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.Address)
 	if err != nil {
-		return fmt.Errorf("%w: listen: %w", errConfig, err)
+		return fmt.Errorf("%w: %w", errEmbedded, err)
 	}
-	return probe.Close()
+	return listener.Close()
 }
 
 func (l Listen) split() (host string, port int, err error) {

@@ -31,6 +31,11 @@ var errEmbedded = errors.New("embedded NATS server")
 // servers of the machine.
 func startEmbedded(ctx context.Context, config Config, log *zap.Logger) (*embedded, error) {
 	e := &embedded{}
+	if config.Listen.Address != "" {
+		if err := config.Listen.probe(ctx); err != nil {
+			return nil, err
+		}
+	}
 	dir := config.StoreDir
 	if dir == "" {
 		private, err := os.MkdirTemp("", "kubefoundry-bus-")

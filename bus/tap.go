@@ -30,7 +30,7 @@ func (b *Bus) FollowEvents(ctx context.Context, take func(epoch string, sequence
 		before := t.sequence
 		err := connected(ctx, t.nc, t.follow)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end, and did
 		}
 		if errors.Is(err, errClosed) {
 			return err
@@ -100,7 +100,7 @@ func (t *tap) follow(ctx context.Context) error {
 	defer func() {
 		close(done)
 		messages.Stop()
-		<-ended
+		<-ended //nolint:errcheck // it is why the messages ended, which is known
 	}()
 	poll := time.NewTicker(t.config.tuning.followerPoll)
 	defer poll.Stop()

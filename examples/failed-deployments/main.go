@@ -134,14 +134,14 @@ func follow(ctx context.Context, js jetstream.JetStream, known map[string]time.T
 	}
 	for ctx.Err() == nil {
 		// Fetching tells whether the consumer is still there, unlike waiting for ever.
-		batch, err := c.Fetch(10, jetstream.FetchMaxWait(10*time.Second))
+		batch, err := c.Fetch(10, jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
 			return err
 		}
 		for msg := range batch.Messages() {
 			if err := handle(ctx, msg.Data(), known, react); err != nil {
 				fmt.Fprintln(os.Stderr, err)
-				_ = msg.NakWithDelay(10 * time.Second) // it comes again
+				_ = msg.NakWithDelay(5 * time.Second) // it comes again
 				continue
 			}
 			if err := msg.Ack(); err != nil {
