@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/internal/auth"
@@ -42,7 +43,7 @@ func serve(t testing.TB, options ...func(*cluster, *Options)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, view: view.New(view.Options{}), epoch: "e1", registry: prometheus.NewRegistry()}
 	o := Options{
-		View: c.view, Identity: auth.NewUnchecked(nil, "test"), Logger: zap.NewNop(), Registry: c.registry, Namespace: "kubefoundry-system", ClusterName: "test",
+		View: c.view, Identity: auth.NewUnchecked(away(), "test"), Logger: zap.NewNop(), Registry: c.registry, Namespace: "kubefoundry-system", ClusterName: "test",
 		Version: api.Version{Version: "v1.2.3", GitCommit: "abc", BuildTime: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)},
 	}
 	for _, option := range options {
@@ -75,6 +76,9 @@ func serve(t testing.TB, options ...func(*cluster, *Options)) *cluster {
 	})
 	return c
 }
+
+// away is a cluster that does not answer.
+func away() *rest.Config { return &rest.Config{Host: "http://127.0.0.1:1"} }
 
 func stream(set func(*StreamOptions)) func(*cluster, *Options) {
 	return func(_ *cluster, o *Options) { set(&o.Stream) }

@@ -143,7 +143,7 @@ type deadlineWriter struct {
 	started  bool // the response's header is out
 	armed    bool
 	armedAt  time.Time
-	failed   error  // of the first write that did; nothing follows it
+	failed   error         // of the first write that did; nothing follows it
 	flushed  atomic.Uint64 // events so far
 	stalled  atomic.Bool
 	// until is when nothing may be written any more that was rendered before, in Unix nanoseconds; 0 is never. A slow reader's

@@ -39,6 +39,12 @@ func (s *Server) GetDeploymentLogs(w http.ResponseWriter, r *http.Request, name 
 		s.fail(w, r, api.Errorf(api.ErrorCodeInvalidRequest, "Pod %s is not part of deployment %s; /api/deployments/%s/pods lists those that are", p.PodName, name, name))
 		return
 	}
+	select { // each takes up to 40 MiB of memory while it lasts
+	case s.logReads <- struct{}{}:
+		defer func() { <-s.logReads }()
+	case <-r.Context().Done():
+		return
+	}
 	answer, err := s.readLog(r, pod, p)
 	if err != nil {
 		s.fail(w, r, err)

@@ -15,6 +15,12 @@ import (
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/internal/aggregation"
+	"github.com/kubefoundry/kubefoundry/internal/huggingface"
+	"github.com/kubefoundry/kubefoundry/internal/install"
+	"github.com/kubefoundry/kubefoundry/internal/operations"
+	"github.com/kubefoundry/kubefoundry/internal/settings"
+	"github.com/kubefoundry/kubefoundry/runtimes"
+	"github.com/kubefoundry/kubefoundry/runtimes/registry"
 	"github.com/kubefoundry/kubefoundry/view"
 )
 
@@ -30,6 +36,21 @@ type Options struct {
 	Stream                 StreamOptions
 	Limits                 Limits
 	Browser                BrowserOptions
+	// Operations and Installer may be nil: then there are no installations.
+	Operations *operations.Runner
+	Installer  *install.Installer
+	// HuggingFace may be nil: then nobody is asked.
+	HuggingFace *huggingface.Client
+	// Redirects are origins, beside those of Browser, to whose pages a login at Hugging Face may lead back.
+	Redirects []string
+	// Settings may be nil: then none are kept.
+	Settings *settings.Store
+	// Plans may be nil: then nothing is told of how runtimes are installed.
+	Plans Plans
+	// Runtimes that can be deployed with; nil means all.
+	Runtimes []runtimes.Runtime
+	// MinGPUs tells how many GPUs a model needs for a replica, if that is known. May be nil.
+	MinGPUs func(modelID string) (gpus int, ok bool)
 }
 
 // Server answers requests. It implements the generated ServerInterface.
@@ -47,14 +68,24 @@ type Server struct {
 	document    *openapi3.T
 	openapiJSON []byte
 	bodies      *bodies
+	operations  *operations.Runner
+	installer   *install.Installer
+	huggingFace *huggingface.Client
+	redirects   []string
+	settings    *settings.Store
+	plans       Plans
+	builders    []runtimes.Runtime
+	minGPUs     func(modelID string) (int, bool)
 
 	stream  StreamOptions
 	sse     *sse.Server
 	frames  *frames
 	pulse   *pulse
 	streams chan struct{} // one token for each open stream
-	opened  atomic.Uint64 // streams so far, which names them
-	buffers sync.Pool     // of events that are being written
+	// logReads has one token for each log that is being read.
+	logReads chan struct{}
+	opened   atomic.Uint64 // streams so far, which names them
+	buffers  sync.Pool     // of events that are being written
 
 	closing  context.Context // done when streams have to end
 	close    context.CancelFunc
@@ -78,8 +109,14 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		view: o.View, identity: o.Identity, limits: newLimits(o.Limits), browser: browser, version: o.Version, clusterName: o.ClusterName, namespace: o.Namespace,
 		log: o.Logger, audit: o.Logger.Named("audit"), registry: o.Registry, metrics: newMetrics(o.Registry, o.View),
-		document: document, openapiJSON: openapiJSON,
+		huggingFace: o.HuggingFace, redirects: o.Redirects, settings: o.Settings, plans: o.Plans,
+		document: document, openapiJSON: openapiJSON, builders: o.Runtimes, minGPUs: o.MinGPUs,
+		operations: o.Operations, installer: o.Installer,
 		bodies: newBodies(), stream: o.Stream, sse: newSSE(), frames: newFrames(o.View), streams: make(chan struct{}, o.Stream.Max),
+		logReads: make(chan struct{}, 8),
+	}
+	if s.builders == nil {
+		s.builders = registry.All()
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.hurrying, s.hurry = context.WithCancel(context.Background())
@@ -110,11 +147,11 @@ func (s *Server) Handler() http.Handler {
 	router := mux.NewRouter().SkipClean(true) // a path with dots or two slashes is not found, rather than redirected
 	router.NotFoundHandler = http.HandlerFunc(s.notFound)
 	router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
-	router.Use(s.observe, s.identify, s.validate)
+	router.Use(s.observe, keepBearer, s.identify, s.validate)
 	HandlerWithOptions(s, GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
 		s.fail(w, r, unbound(err))
 	}})
-	return s.guard(crossOrigin(s.browser.Origins, aggregation.New(s.version.Version).Handler(router)))
+	return s.guard(crossOrigin(s.browser.Origins, aggregation.New(s.version.Version).Handler(modelPaths(router))))
 }
 
 // HTTPServer is an http.Server with the limits that a server of streams can have: on headers and idle connections, not on

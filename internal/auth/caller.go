@@ -22,7 +22,8 @@ type Caller struct {
 
 func newCaller(u user.Info, via api.MeVia, token string) *Caller {
 	groups := slices.Clone(u.GetGroups())
-	if !slices.Contains(groups, user.AllAuthenticated) {
+	anonymous := u.GetName() == user.Anonymous || slices.Contains(groups, user.AllUnauthenticated)
+	if !anonymous && !slices.Contains(groups, user.AllAuthenticated) {
 		groups = append(groups, user.AllAuthenticated)
 	}
 	u = &user.DefaultInfo{Name: u.GetName(), UID: u.GetUID(), Groups: groups, Extra: u.GetExtra()}
