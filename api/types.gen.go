@@ -2299,6 +2299,15 @@ type GetDeploymentParams struct {
 	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
 }
 
+// ScaleDeploymentParams defines parameters for ScaleDeployment.
+type ScaleDeploymentParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
 // GetDeploymentLogsParams defines parameters for GetDeploymentLogs.
 type GetDeploymentLogsParams struct {
 	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
@@ -2321,6 +2330,15 @@ type GetDeploymentLogsParams struct {
 
 	// Previous Of the container's run before this one.
 	Previous bool `form:"previous,omitempty" json:"previous,omitempty,omitzero"`
+}
+
+// GetDeploymentManifestParams defines parameters for GetDeploymentManifest.
+type GetDeploymentManifestParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
 }
 
 // GetPendingReasonsParams defines parameters for GetPendingReasons.
@@ -2379,3 +2397,12 @@ type GetStreamParams struct {
 	// Since Cursor of a list or of an earlier stream. The header Last-Event-ID, which EventSource sends, wins.
 	Since string `form:"since,omitempty" json:"since,omitempty,omitzero"`
 }
+
+// CreateDeploymentJSONRequestBody defines body for CreateDeployment for application/json ContentType.
+type CreateDeploymentJSONRequestBody = DeploymentConfig
+
+// PreviewDeploymentJSONRequestBody defines body for PreviewDeployment for application/json ContentType.
+type PreviewDeploymentJSONRequestBody = DeploymentConfig
+
+// ScaleDeploymentJSONRequestBody defines body for ScaleDeployment for application/json ContentType.
+type ScaleDeploymentJSONRequestBody = ScaleRequest

@@ -36,15 +36,27 @@ type ServerInterface interface {
 	// ListDeployments Deployments of every runtime in every namespace.
 	// (GET /api/deployments)
 	ListDeployments(w http.ResponseWriter, r *http.Request, params ListDeploymentsParams)
+	// CreateDeployment Create a deployment, as the caller.
+	// (POST /api/deployments)
+	CreateDeployment(w http.ResponseWriter, r *http.Request)
+	// PreviewDeployment What a configuration would create, and what the API server would say to it. Nothing is created.
+	// (POST /api/deployments/preview)
+	PreviewDeployment(w http.ResponseWriter, r *http.Request)
 	// DeleteDeployment Delete the deployment, as the caller.
 	// (DELETE /api/deployments/{name})
 	DeleteDeployment(w http.ResponseWriter, r *http.Request, name Name, params DeleteDeploymentParams)
 
 	// (GET /api/deployments/{name})
 	GetDeployment(w http.ResponseWriter, r *http.Request, name Name, params GetDeploymentParams)
+	// ScaleDeployment Change how many replicas are asked for, as the caller.
+	// (PATCH /api/deployments/{name})
+	ScaleDeployment(w http.ResponseWriter, r *http.Request, name Name, params ScaleDeploymentParams)
 	// GetDeploymentLogs The last lines of a pod's log, read as the caller.
 	// (GET /api/deployments/{name}/logs)
 	GetDeploymentLogs(w http.ResponseWriter, r *http.Request, name Name, params GetDeploymentLogsParams)
+	// GetDeploymentManifest The objects that the deployment is, as they are in the cluster, read as the caller.
+	// (GET /api/deployments/{name}/manifest)
+	GetDeploymentManifest(w http.ResponseWriter, r *http.Request, name Name, params GetDeploymentManifestParams)
 	// GetPendingReasons Why the deployment is not running, most important first.
 	// (GET /api/deployments/{name}/pending-reasons)
 	GetPendingReasons(w http.ResponseWriter, r *http.Request, name Name, params GetPendingReasonsParams)
@@ -383,6 +395,34 @@ func (siw *ServerInterfaceWrapper) ListDeployments(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// CreateDeployment operation middleware
+func (siw *ServerInterfaceWrapper) CreateDeployment(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateDeployment(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewDeployment operation middleware
+func (siw *ServerInterfaceWrapper) PreviewDeployment(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewDeployment(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteDeployment operation middleware
 func (siw *ServerInterfaceWrapper) DeleteDeployment(w http.ResponseWriter, r *http.Request) {
 
@@ -484,6 +524,61 @@ func (siw *ServerInterfaceWrapper) GetDeployment(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeployment(w, r, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ScaleDeployment operation middleware
+func (siw *ServerInterfaceWrapper) ScaleDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", mux.Vars(r)["name"], &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScaleDeploymentParams
+
+	// ------------- Optional query parameter "namespace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "namespace", r.URL.Query(), &params.Namespace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "namespace"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "namespace", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "runtime" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "runtime", r.URL.Query(), &params.Runtime, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "runtime"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "runtime", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ScaleDeployment(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -604,6 +699,61 @@ func (siw *ServerInterfaceWrapper) GetDeploymentLogs(w http.ResponseWriter, r *h
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeploymentLogs(w, r, name, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDeploymentManifest operation middleware
+func (siw *ServerInterfaceWrapper) GetDeploymentManifest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", mux.Vars(r)["name"], &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDeploymentManifestParams
+
+	// ------------- Optional query parameter "namespace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "namespace", r.URL.Query(), &params.Namespace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "namespace"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "namespace", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "runtime" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "runtime", r.URL.Query(), &params.Runtime, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "runtime"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "runtime", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDeploymentManifest(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1212,9 +1362,17 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/deployments", wrapper.ListDeployments).Methods(http.MethodGet)
 
+	r.HandleFunc(options.BaseURL+"/api/deployments", wrapper.CreateDeployment).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/deployments/preview", wrapper.PreviewDeployment).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/deployments/{name}", wrapper.DeleteDeployment).Methods(http.MethodDelete)
 
 	r.HandleFunc(options.BaseURL+"/api/deployments/{name}", wrapper.GetDeployment).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/deployments/{name}", wrapper.ScaleDeployment).Methods(http.MethodPatch)
+
+	r.HandleFunc(options.BaseURL+"/api/deployments/{name}/manifest", wrapper.GetDeploymentManifest).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/deployments/{name}/logs", wrapper.GetDeploymentLogs).Methods(http.MethodGet)
 
