@@ -120,7 +120,9 @@ func (d *Delegated) Grant(ctx context.Context, c *Caller) (Grant, error) {
 
 // Sight is the part of Grant that is about rights: it does not ask again whether the caller is still accepted. It is for those
 // whose token was reviewed elsewhere, for an audience other than the API server.
-func (d *Delegated) Sight(ctx context.Context, c *Caller) (Grant, error) { return d.sights.grant(ctx, c) }
+func (d *Delegated) Sight(ctx context.Context, c *Caller) (Grant, error) {
+	return d.sights.grant(ctx, c)
+}
 
 // MayGet tells whether a caller may read a path that shows no resource, such as /metrics.
 func (d *Delegated) MayGet(ctx context.Context, c *Caller, path string) (bool, error) {
