@@ -2209,11 +2209,17 @@ type Version struct {
 	Version   string    `json:"version"`
 }
 
+// HubToken defines model for HubToken.
+type HubToken = string
+
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
 // IncludeCordoned defines model for IncludeCordoned.
 type IncludeCordoned = bool
+
+// ModelId defines model for ModelId.
+type ModelId = string
 
 // Name defines model for Name.
 type Name = string
@@ -2380,10 +2386,70 @@ type GetGpuCapacityDetailedParams struct {
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
+// GetModelFitParams defines parameters for GetModelFit.
+type GetModelFitParams struct {
+	// Model The model's id.
+	Model string `form:"model" json:"model"`
+
+	// ContextLength Tokens of one conversation. 8192 when left out, or less where the model takes less.
+	ContextLength int `form:"contextLength,omitempty" json:"contextLength,omitempty,omitzero"`
+
+	// Sequences Conversations of that length at once.
+	Sequences int `form:"sequences,omitempty" json:"sequences,omitempty,omitzero"`
+
+	// File One of the model's GGUF files. The usual one when left out.
+	File string `form:"file,omitempty" json:"file,omitempty,omitzero"`
+
+	// XHFToken A token of Hugging Face's, for gated and private models. The token of the cluster never goes there.
+	XHFToken HubToken `json:"X-HF-Token,omitempty,omitzero"`
+}
+
+// ListGgufFilesParams defines parameters for ListGgufFiles.
+type ListGgufFilesParams struct {
+	// Id The model's id, as in `Qwen/Qwen3-8B`.
+	Id ModelId `form:"id" json:"id"`
+
+	// XHFToken A token of Hugging Face's, for gated and private models. The token of the cluster never goes there.
+	XHFToken HubToken `json:"X-HF-Token,omitempty,omitzero"`
+}
+
+// GetModelInfoParams defines parameters for GetModelInfo.
+type GetModelInfoParams struct {
+	// Id The model's id, as in `Qwen/Qwen3-8B`.
+	Id ModelId `form:"id" json:"id"`
+
+	// XHFToken A token of Hugging Face's, for gated and private models. The token of the cluster never goes there.
+	XHFToken HubToken `json:"X-HF-Token,omitempty,omitzero"`
+}
+
+// SearchModelsParams defines parameters for SearchModels.
+type SearchModelsParams struct {
+	// Q Words.
+	Q string `form:"q" json:"q"`
+
+	// Limit Page size.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Offset Models to pass over.
+	Offset int `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// IncludeIncompatible Also those that no engine runs, with the reason.
+	IncludeIncompatible bool `form:"includeIncompatible,omitempty" json:"includeIncompatible,omitempty,omitzero"`
+
+	// XHFToken A token of Hugging Face's, for gated and private models. The token of the cluster never goes there.
+	XHFToken HubToken `json:"X-HF-Token,omitempty,omitzero"`
+}
+
 // ListRuntimesParams defines parameters for ListRuntimes.
 type ListRuntimesParams struct {
 	// IfNoneMatch The ETag of an earlier answer. 304 if it still holds.
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// DeleteHuggingFaceSecretParams defines parameters for DeleteHuggingFaceSecret.
+type DeleteHuggingFaceSecretParams struct {
+	// Namespaces These namespaces, separated by commas. Left out: those of the status, as far as the caller may delete Secrets there.
+	Namespaces []string `form:"namespaces,omitempty" json:"namespaces,omitempty,omitzero"`
 }
 
 // GetStreamParams defines parameters for GetStream.
@@ -2406,3 +2472,12 @@ type PreviewDeploymentJSONRequestBody = DeploymentConfig
 
 // ScaleDeploymentJSONRequestBody defines body for ScaleDeployment for application/json ContentType.
 type ScaleDeploymentJSONRequestBody = ScaleRequest
+
+// ExchangeHuggingFaceCodeJSONRequestBody defines body for ExchangeHuggingFaceCode for application/json ContentType.
+type ExchangeHuggingFaceCodeJSONRequestBody = HfTokenRequest
+
+// PutHuggingFaceSecretJSONRequestBody defines body for PutHuggingFaceSecret for application/json ContentType.
+type PutHuggingFaceSecretJSONRequestBody = HfSecretRequest
+
+// UpdateSettingsJSONRequestBody defines body for UpdateSettings for application/json ContentType.
+type UpdateSettingsJSONRequestBody = SettingsChange

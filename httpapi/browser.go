@@ -64,7 +64,7 @@ func crossOrigin(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-HF-Token"},
 		ExposedHeaders: []string{"ETag", "Retry-After"},
 		MaxAge:         600,
 	}).Handler(next)

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/gorilla/mux"
 	"k8s.io/client-go/rest"
 
@@ -31,11 +33,16 @@ type identified struct {
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, _ := mux.CurrentRoute(r).GetPathTemplate()
-		if security := s.document.Paths.Value(path).GetOperation(r.Method).Security; security != nil && len(*security) == 0 {
+		security := s.document.Paths.Value(path).GetOperation(r.Method).Security
+		if security != nil && len(*security) == 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
 		caller, err := s.identity.Authenticate(r)
+		if e, ok := asAPIError(err); ok && e.Code == api.ErrorCodeUnauthenticated && isOptional(security) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if err == nil {
 			err = s.limits.request(caller.Name())
 		}
@@ -52,6 +59,11 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, identified{caller, grant})))
 	})
+}
+
+// isOptional tells that one of the ways to be known is not to be.
+func isOptional(security *openapi3.SecurityRequirements) bool {
+	return security != nil && slices.ContainsFunc(*security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 }
 
 func (s *Server) mayGet(ctx context.Context, c *auth.Caller, path string) error {

@@ -84,9 +84,51 @@ type ServerInterface interface {
 	// GetMe Who the caller is to this server, and what they may see.
 	// (GET /api/me)
 	GetMe(w http.ResponseWriter, r *http.Request)
+	// ListModels Models that KubeFoundry offers without asking anybody.
+	// (GET /api/models)
+	ListModels(w http.ResponseWriter, r *http.Request)
+	// GetModelFit How many GPUs of which kind one replica of a model needs, and whether the cluster has them.
+	// (GET /api/models/fit)
+	GetModelFit(w http.ResponseWriter, r *http.Request, params GetModelFitParams)
+	// ListGgufFiles The GGUF files of a model on Hugging Face.
+	// (GET /api/models/gguf-files)
+	ListGgufFiles(w http.ResponseWriter, r *http.Request, params ListGgufFilesParams)
+	// GetModelInfo One model, of the catalogue or of Hugging Face.
+	// (GET /api/models/info)
+	GetModelInfo(w http.ResponseWriter, r *http.Request, params GetModelInfoParams)
+	// SearchModels Models of Hugging Face, the most downloaded first.
+	// (GET /api/models/search)
+	SearchModels(w http.ResponseWriter, r *http.Request, params SearchModelsParams)
+	// GetHuggingFaceLogin What a page needs to send somebody to Hugging Face's login (OAuth 2, authorization code with PKCE).
+	// (GET /api/oauth/huggingface/config)
+	GetHuggingFaceLogin(w http.ResponseWriter, r *http.Request)
+	// ExchangeHuggingFaceCode The token for a login that came back with a code.
+	// (POST /api/oauth/huggingface/token)
+	ExchangeHuggingFaceCode(w http.ResponseWriter, r *http.Request)
 	// ListRuntimes Which runtimes are installed and whether their operators work.
 	// (GET /api/runtimes/status)
 	ListRuntimes(w http.ResponseWriter, r *http.Request, params ListRuntimesParams)
+	// DeleteHuggingFaceSecret Takes the Hugging Face token out of namespaces.
+	// (DELETE /api/secrets/huggingface)
+	DeleteHuggingFaceSecret(w http.ResponseWriter, r *http.Request, params DeleteHuggingFaceSecretParams)
+	// PutHuggingFaceSecret Puts a Hugging Face token into namespaces, as the Secret hf-token-secret.
+	// (POST /api/secrets/huggingface)
+	PutHuggingFaceSecret(w http.ResponseWriter, r *http.Request)
+	// GetHuggingFaceSecretStatus Which namespaces have a Hugging Face token, as far as the caller may look.
+	// (GET /api/secrets/huggingface/status)
+	GetHuggingFaceSecretStatus(w http.ResponseWriter, r *http.Request)
+	// GetSettings What is set for all, and whether callers have to say who they are.
+	// (GET /api/settings)
+	GetSettings(w http.ResponseWriter, r *http.Request)
+	// UpdateSettings Changes settings, in the ConfigMap kubefoundry-config and in the caller's name.
+	// (PUT /api/settings)
+	UpdateSettings(w http.ResponseWriter, r *http.Request)
+	// ListProviders The runtimes that KubeFoundry knows, installed or not.
+	// (GET /api/settings/providers)
+	ListProviders(w http.ResponseWriter, r *http.Request)
+	// GetProvider One runtime with how it is installed.
+	// (GET /api/settings/providers/{id})
+	GetProvider(w http.ResponseWriter, r *http.Request, id string)
 	// GetStream Changes as Server-Sent Events.
 	// (GET /api/stream)
 	GetStream(w http.ResponseWriter, r *http.Request, params GetStreamParams)
@@ -1065,6 +1107,342 @@ func (siw *ServerInterfaceWrapper) GetMe(w http.ResponseWriter, r *http.Request)
 	handler.ServeHTTP(w, r)
 }
 
+// ListModels operation middleware
+func (siw *ServerInterfaceWrapper) ListModels(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListModels(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetModelFit operation middleware
+func (siw *ServerInterfaceWrapper) GetModelFit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetModelFitParams
+
+	// ------------- Required query parameter "model" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "model", r.URL.Query(), &params.Model, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "model"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "model", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "contextLength" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contextLength", r.URL.Query(), &params.ContextLength, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "contextLength"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "contextLength", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sequences" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sequences", r.URL.Query(), &params.Sequences, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sequences"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sequences", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "file" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "file", r.URL.Query(), &params.File, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "file"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "file", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-HF-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-HF-Token")]; found {
+		var XHFToken HubToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-HF-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-HF-Token", valueList[0], &XHFToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-HF-Token", Err: err})
+			return
+		}
+
+		params.XHFToken = XHFToken
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetModelFit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGgufFiles operation middleware
+func (siw *ServerInterfaceWrapper) ListGgufFiles(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGgufFilesParams
+
+	// ------------- Required query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "id", r.URL.Query(), &params.Id, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-HF-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-HF-Token")]; found {
+		var XHFToken HubToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-HF-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-HF-Token", valueList[0], &XHFToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-HF-Token", Err: err})
+			return
+		}
+
+		params.XHFToken = XHFToken
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGgufFiles(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetModelInfo operation middleware
+func (siw *ServerInterfaceWrapper) GetModelInfo(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetModelInfoParams
+
+	// ------------- Required query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "id", r.URL.Query(), &params.Id, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-HF-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-HF-Token")]; found {
+		var XHFToken HubToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-HF-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-HF-Token", valueList[0], &XHFToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-HF-Token", Err: err})
+			return
+		}
+
+		params.XHFToken = XHFToken
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetModelInfo(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchModels operation middleware
+func (siw *ServerInterfaceWrapper) SearchModels(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchModelsParams
+
+	// ------------- Required query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", r.URL.Query(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "offset"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "offset", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "includeIncompatible" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "includeIncompatible", r.URL.Query(), &params.IncludeIncompatible, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "includeIncompatible"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "includeIncompatible", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-HF-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-HF-Token")]; found {
+		var XHFToken HubToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-HF-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-HF-Token", valueList[0], &XHFToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-HF-Token", Err: err})
+			return
+		}
+
+		params.XHFToken = XHFToken
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchModels(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHuggingFaceLogin operation middleware
+func (siw *ServerInterfaceWrapper) GetHuggingFaceLogin(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHuggingFaceLogin(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExchangeHuggingFaceCode operation middleware
+func (siw *ServerInterfaceWrapper) ExchangeHuggingFaceCode(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExchangeHuggingFaceCode(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuntimes operation middleware
 func (siw *ServerInterfaceWrapper) ListRuntimes(w http.ResponseWriter, r *http.Request) {
 
@@ -1097,6 +1475,135 @@ func (siw *ServerInterfaceWrapper) ListRuntimes(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRuntimes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteHuggingFaceSecret operation middleware
+func (siw *ServerInterfaceWrapper) DeleteHuggingFaceSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteHuggingFaceSecretParams
+
+	// ------------- Optional query parameter "namespaces" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "namespaces", r.URL.Query(), &params.Namespaces, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "namespaces"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "namespaces", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteHuggingFaceSecret(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutHuggingFaceSecret operation middleware
+func (siw *ServerInterfaceWrapper) PutHuggingFaceSecret(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutHuggingFaceSecret(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHuggingFaceSecretStatus operation middleware
+func (siw *ServerInterfaceWrapper) GetHuggingFaceSecretStatus(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHuggingFaceSecretStatus(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSettings operation middleware
+func (siw *ServerInterfaceWrapper) GetSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateSettings operation middleware
+func (siw *ServerInterfaceWrapper) UpdateSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProviders operation middleware
+func (siw *ServerInterfaceWrapper) ListProviders(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProviders(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProvider operation middleware
+func (siw *ServerInterfaceWrapper) GetProvider(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProvider(w, r, id)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1389,6 +1896,34 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/autoscaler/detection", wrapper.GetAutoscalerDetection).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/autoscaler/status", wrapper.GetAutoscalerStatus).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/models", wrapper.ListModels).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/models/search", wrapper.SearchModels).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/models/info", wrapper.GetModelInfo).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/models/gguf-files", wrapper.ListGgufFiles).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/models/fit", wrapper.GetModelFit).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/oauth/huggingface/config", wrapper.GetHuggingFaceLogin).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/oauth/huggingface/token", wrapper.ExchangeHuggingFaceCode).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/secrets/huggingface/status", wrapper.GetHuggingFaceSecretStatus).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/secrets/huggingface", wrapper.DeleteHuggingFaceSecret).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/secrets/huggingface", wrapper.PutHuggingFaceSecret).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/settings", wrapper.GetSettings).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/settings", wrapper.UpdateSettings).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/settings/providers", wrapper.ListProviders).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/settings/providers/{id}", wrapper.GetProvider).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/stream", wrapper.GetStream).Methods(http.MethodGet)
 
