@@ -2209,6 +2209,18 @@ type Version struct {
 	Version   string    `json:"version"`
 }
 
+// ChartVersion defines model for ChartVersion.
+type ChartVersion = string
+
+// Confirm defines model for Confirm.
+type Confirm = string
+
+// CrdDryRun defines model for CrdDryRun.
+type CrdDryRun = bool
+
+// ForceInstall defines model for ForceInstall.
+type ForceInstall = bool
+
 // HubToken defines model for HubToken.
 type HubToken = string
 
@@ -2227,11 +2239,23 @@ type Name = string
 // Namespace defines model for Namespace.
 type Namespace = string
 
+// NamespaceInPath defines model for NamespaceInPath.
+type NamespaceInPath = string
+
 // NamespaceOfOne defines model for NamespaceOfOne.
 type NamespaceOfOne = string
 
+// Prefer defines model for Prefer.
+type Prefer = string
+
+// ProviderId defines model for ProviderId.
+type ProviderId = string
+
 // RuntimeOfOne defines model for RuntimeOfOne.
 type RuntimeOfOne = string
+
+// Accepted Something that takes minutes and is done in its starter's name, step by step. It outlives the request that started it, and its steps are told on the stream.
+type Accepted = Operation
 
 // Failure defines model for Failure.
 type Failure = ErrorBody
@@ -2386,6 +2410,84 @@ type GetGpuCapacityDetailedParams struct {
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
+// InstallGpuOperatorParams defines parameters for InstallGpuOperator.
+type InstallGpuOperatorParams struct {
+	// Version The version, as in 1.5.1. The one that KubeFoundry was tested with when left out.
+	Version ChartVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+
+	// Force Take away releases first that have failed by somebody else's hand.
+	Force ForceInstall `form:"force,omitempty" json:"force,omitempty,omitzero"`
+
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// UninstallGpuOperatorParams defines parameters for UninstallGpuOperator.
+type UninstallGpuOperatorParams struct {
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// UpgradeGpuOperatorParams defines parameters for UpgradeGpuOperator.
+type UpgradeGpuOperatorParams struct {
+	// Version The version, as in 1.5.1. The one that KubeFoundry was tested with when left out.
+	Version ChartVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+
+	// Force Take away releases first that have failed by somebody else's hand.
+	Force ForceInstall `form:"force,omitempty" json:"force,omitempty,omitzero"`
+
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// GetInstallationCommandsParams defines parameters for GetInstallationCommands.
+type GetInstallationCommandsParams struct {
+	// Version The version, as in 1.5.1. The one that KubeFoundry was tested with when left out.
+	Version ChartVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+}
+
+// InstallProviderParams defines parameters for InstallProvider.
+type InstallProviderParams struct {
+	// Version The version, as in 1.5.1. The one that KubeFoundry was tested with when left out.
+	Version ChartVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+
+	// Force Take away releases first that have failed by somebody else's hand.
+	Force ForceInstall `form:"force,omitempty" json:"force,omitempty,omitzero"`
+
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// UninstallProviderParams defines parameters for UninstallProvider.
+type UninstallProviderParams struct {
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// UninstallProviderCrdsParams defines parameters for UninstallProviderCrds.
+type UninstallProviderCrdsParams struct {
+	// DryRun Only tell what would be lost.
+	DryRun CrdDryRun `form:"dryRun,omitempty" json:"dryRun,omitempty,omitzero"`
+
+	// Confirm The confirmation that the dry run gave.
+	Confirm Confirm `form:"confirm,omitempty" json:"confirm,omitempty,omitzero"`
+
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
+// UpgradeProviderParams defines parameters for UpgradeProvider.
+type UpgradeProviderParams struct {
+	// Version The version, as in 1.5.1. The one that KubeFoundry was tested with when left out.
+	Version ChartVersion `form:"version,omitempty" json:"version,omitempty,omitzero"`
+
+	// Force Take away releases first that have failed by somebody else's hand.
+	Force ForceInstall `form:"force,omitempty" json:"force,omitempty,omitzero"`
+
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
 // GetModelFitParams defines parameters for GetModelFit.
 type GetModelFitParams struct {
 	// Model The model's id.
@@ -2438,6 +2540,12 @@ type SearchModelsParams struct {
 
 	// XHFToken A token of Hugging Face's, for gated and private models. The token of the cluster never goes there.
 	XHFToken HubToken `json:"X-HF-Token,omitempty,omitzero"`
+}
+
+// ListOperationsParams defines parameters for ListOperations.
+type ListOperationsParams struct {
+	// Namespace Only this namespace.
+	Namespace Namespace `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
 }
 
 // ListRuntimesParams defines parameters for ListRuntimes.

@@ -181,3 +181,13 @@ func (p Product) owns(group, plural string) bool {
 	prefix, ok := p.groups[group]
 	return ok && strings.HasPrefix(plural, prefix)
 }
+
+// Namespaces are those that hold Helm's records of the product.
+func (p Product) Namespaces() (all []string) {
+	for _, c := range p.charts {
+		if !slices.Contains(all, c.namespace) {
+			all = append(all, c.namespace)
+		}
+	}
+	return all
+}
