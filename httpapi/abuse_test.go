@@ -84,6 +84,7 @@ func (c hastenedConn) sooner(t time.Time) time.Time {
 func (c hastenedConn) SetReadDeadline(t time.Time) error {
 	return c.TCPConn.SetReadDeadline(c.sooner(t))
 }
+
 func (c hastenedConn) SetWriteDeadline(t time.Time) error {
 	return c.TCPConn.SetWriteDeadline(c.sooner(t))
 }
@@ -119,7 +120,7 @@ func TestWhoIsSlowIsCut(t *testing.T) {
 		connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		require.NoError(t, err)
 		tcp := connection.(*net.TCPConn) //nolint:forcetypeassert // of a TCP listener
-		t.Cleanup(func() { tcp.Close() })
+		t.Cleanup(func() { _ = tcp.Close() })
 		require.NoError(t, tcp.SetDeadline(time.Now().Add(patience)))
 		return tcp
 	}

@@ -300,7 +300,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 		require.Empty(t, header.Get("Set-Cookie"))
 		require.Empty(t, header.Get("Server"))
 	}
-	for c.get("/api/me", as("hasty")...).status == http.StatusOK { //nolint:revive // until there is too much of it
+	for c.get("/api/me", as("hasty")...).status == http.StatusOK { // until there is too much of it
 	}
 	etag := c.get("/api/deployments", as("ann")...).header.Get("ETag")
 	for _, tt := range []struct {

@@ -119,7 +119,7 @@ func TestRequestsOfOneCaller(t *testing.T) {
 	}
 	// Every way to ask is one more request: streams, what is not found, what is wrong.
 	for _, path := range []string{streamPath + "?since=x", "/api/deployments/none", "/api/deployments?limit=x", "/metrics"} {
-		for c.get(path, as("cid")...).status != http.StatusTooManyRequests { //nolint:revive // until it is too much
+		for c.get(path, as("cid")...).status != http.StatusTooManyRequests { // until it is too much
 		}
 	}
 	time.Sleep(time.Second)
