@@ -35,6 +35,7 @@ type serveOptions struct {
 	limits              httpapi.Limits
 	origins             []string
 	automation          automationOptions
+	install             installOptions
 }
 
 func (o *serveOptions) bind(flags *pflag.FlagSet) {
@@ -62,6 +63,7 @@ func (o *serveOptions) bind(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.origins, "cors-origins", nil, "origins whose pages may use this server from a browser, as in https://dashboard.example; none when left out")
 	o.access.bind(flags)
 	o.automation.bind(flags)
+	o.install.bind(flags)
 }
 
 func newServeCommand() *cobra.Command {
@@ -128,16 +130,21 @@ func (o *serveOptions) run(ctx context.Context) error {
 	}
 	defer b.Close()
 	documents := view.New(view.Options{Retention: o.retention})
-	identity, err := o.access.identity(config, clusterName, documents, log)
+	identity, err := o.access.identity(config, clusterName, ownNamespace(o.namespace), documents, log)
 	if err != nil {
 		return err
 	}
 	if !o.access.authenticates() { // one user, who may do as they like with their own machine
 		o.limits = httpapi.Limits{}
 	}
+	runner, installer, err := o.install.open(config, ownNamespace(o.namespace), log)
+	if err != nil {
+		return err
+	}
 	server, err := httpapi.New(httpapi.Options{
 		View: documents, Identity: identity, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
 		Logger: log.Named("http"), Registry: registry, Stream: httpapi.StreamOptions{Max: o.maxStreams},
+		Operations: runner, Installer: installer,
 		Limits: o.limits, Browser: httpapi.BrowserOptions{Origins: o.origins, Hosts: o.access.hosts(listener.Addr())},
 	})
 	if err != nil {
@@ -151,7 +158,8 @@ func (o *serveOptions) run(ctx context.Context) error {
 
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return b.Follow(failed, documents) })
-	p := publishing{bus: b, config: config, namespaces: o.namespaces, log: log, registry: registry}
+	group.Go(func() error { return runner.Run(failed) })
+	p := publishing{bus: b, config: config, namespaces: o.namespaces, namespace: ownNamespace(o.namespace), log: log, registry: registry}
 	group.Go(func() error {
 		if o.bus.URL != "" && o.leaderElect {
 			return p.elected(failed, ownNamespace(o.namespace))
@@ -186,6 +194,8 @@ func (o *serveOptions) run(ctx context.Context) error {
 		log.Info("shutting down")
 	case <-failed.Done():
 	}
+	// Operations before all, for requests wait for them, and the last that streams tell is how they ended.
+	runner.Close()
 	// Streams first: http.Server.Shutdown waits for them, and would tell them nothing. Then the sources, then the bus.
 	server.Close()
 	bound, cancel := context.WithTimeout(background, shutdownTime)

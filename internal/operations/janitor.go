@@ -40,7 +40,6 @@ func (r *Runner) Run(ctx context.Context) error {
 		failing = err != nil
 		select {
 		case <-ctx.Done():
-			r.tasks.Wait()
 			return nil
 		case <-ticker.C:
 		}

@@ -43,7 +43,6 @@ type Runner struct {
 	mu      sync.Mutex
 	running map[string]*run
 	closed  chan struct{}
-	tasks   sync.WaitGroup
 }
 
 // New makes a Runner. Run keeps order; Close ends what runs.
@@ -166,8 +165,8 @@ func (r *Runner) launch(object *corev1.ConfigMap, op api.Operation, task Task) e
 	r.mu.Unlock()
 	ended := make(chan error, 1)
 	one.log.Info("operation starts", zap.String("kind", string(op.Kind)), zap.String("target", op.Target), zap.String("by", op.StartedBy))
-	r.tasks.Go(func() { ended <- one.do(ctx, task) })
-	r.tasks.Go(func() {
+	go func() { ended <- one.do(ctx, task) }()
+	go func() {
 		defer release()
 		defer stop(nil)
 		one.keep(ctx, ended)
@@ -176,7 +175,7 @@ func (r *Runner) launch(object *corev1.ConfigMap, op api.Operation, task Task) e
 		r.mu.Unlock()
 		end := one.snapshot()
 		one.log.Info("operation ends", zap.String("phase", string(end.Phase)), zap.String("message", end.Message))
-	})
+	}()
 	return nil
 }
 
