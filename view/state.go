@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kubefoundry/kubefoundry/api"
@@ -36,7 +37,12 @@ func (g *generation) state(kind api.Kind, namespace string, sight *api.Sight) ap
 			state.Count += n
 		}
 	}
-	state.Access = sight.Access(kind)
+	if state.Access = sight.Access(kind); state.Access != nil {
+		// Where the installation is limited to some namespaces, their names are for those who may look into them.
+		state.Sources = slices.DeleteFunc(slices.Clone(state.Sources), func(s api.Source) bool {
+			return s.Namespace != "" && !slices.Contains(state.Access.Namespaces, s.Namespace)
+		})
+	}
 	return state
 }
 

@@ -50,7 +50,7 @@ func New(version string) *API {
 
 // Handler answers what belongs to the aggregated API and leaves the rest to inner: requests to the proxy of the backend
 // with the path that is behind it, and all requests to paths other than /apis, /openapi/v2, /openapi/v3 and below as they
-// are. The caller has been authenticated before.
+// are. Its own answers are the same for everybody, so nobody is asked who they are; inner has to.
 func (a *API) Handler(inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !answered(r.URL.Path) {

@@ -9,7 +9,7 @@
 // leads to the same place; it is for callers whose rights are in a namespace.
 //
 // Its one law: nothing here knows anything about the caller or the cluster. [API.Handler] does no authentication and no
-// authorization; whoever mounts it does both before it. All answers are built once, by [New], since Kubernetes asks for
+// authorization: its own answers are constants, and the rest is for the handler behind it to decide. All answers are built once, by [New], since Kubernetes asks for
 // them all the time: for availability every half minute from every API server, for OpenAPI every minute.
 //
 // What is advertised is as little as there can be: a resource that can be deleted, listed and watched would be followed by

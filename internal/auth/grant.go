@@ -86,7 +86,8 @@ func RightsFor(runtimes map[string]Resource, own string) Rights {
 		{Kind: api.KindAutoscaler}: {
 			{Verb: "get", Resource: "configmaps", Namespace: "kube-system", Name: "cluster-autoscaler-status"},
 		},
-		// Sums over the cluster without a name in them, and what is installed, which discovery tells every user.
+		// Sums over the cluster without a name in them; and which runtimes are installed and whether their operators run, which
+		// everybody has to know who deploys a model.
 		{Kind: api.KindCapacity}: nil,
 		{Kind: api.KindRuntimes}: nil,
 
