@@ -107,7 +107,7 @@ func sightGen() *rapid.Generator[*api.Sight] {
 		classes := map[api.Class]api.SightOf{}
 		for _, class := range []api.Class{
 			{Kind: api.KindPods}, {Kind: api.KindNodes}, {Kind: api.KindCapacity},
-			{Kind: api.KindDeployments, Runtime: "kaito"}, {Kind: api.KindDeployments, Runtime: "dynamo"},
+			{Kind: api.KindDeployments, Part: "kaito"}, {Kind: api.KindDeployments, Part: "dynamo"},
 		} {
 			if rapid.Bool().Draw(t, "known") {
 				classes[class] = api.SightOf{
