@@ -25,7 +25,7 @@ type operation struct {
 	*openapi3.Operation
 }
 
-func documented(document *openapi3.T) (all []operation) {
+func documentedOperations(document *openapi3.T) (all []operation) {
 	for path, item := range document.Paths.Map() {
 		for method, o := range item.Operations() {
 			all = append(all, operation{method, path, item, o})
@@ -99,7 +99,7 @@ func TestEveryOperationAnswersAsTheDocumentSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t)
 			tt.fill(c)
-			for _, o := range documented(c.server.document) {
+			for _, o := range documentedOperations(c.server.document) {
 				t.Run(o.OperationID, func(t *testing.T) {
 					target := strings.ReplaceAll(o.path, "{name}", url.PathEscape(tt.name))
 					if o.path == streamPath {
@@ -169,7 +169,7 @@ func TestRoutesAreThoseOfTheDocument(t *testing.T) {
 	document, _, err := loadDocument()
 	require.NoError(t, err)
 	var documented, routed []string
-	for _, o := range documented(document) {
+	for _, o := range documentedOperations(document) {
 		documented = append(documented, o.method+" "+o.path)
 	}
 	router := mux.NewRouter()
@@ -191,7 +191,7 @@ func TestRoutesAreThoseOfTheDocument(t *testing.T) {
 func TestEveryPatternHasWords(t *testing.T) {
 	document, _, err := loadDocument()
 	require.NoError(t, err)
-	for _, o := range documented(document) {
+	for _, o := range documentedOperations(document) {
 		for _, parameter := range o.Parameters {
 			schema := parameter.Value.Schema.Value
 			if schema.Pattern != "" {
