@@ -108,6 +108,7 @@ func TestWhatTheServerMayDo(t *testing.T) {
 		"watch configmaps kube-system/cluster-autoscaler-status", "get configmaps kube-system/extension-apiserver-authentication",
 		"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io",
 		"create leases.coordination.k8s.io kubefoundry-system/", "update leases.coordination.k8s.io kubefoundry-system/kubefoundry",
+		"get configmaps kubefoundry-system/kubefoundry-config", "watch configmaps kubefoundry-system/kubefoundry-config",
 		"create secrets kubefoundry-system/", "get secrets kubefoundry-system/kubefoundry-serving-certificate",
 		"update secrets kubefoundry-system/kubefoundry-serving-certificate",
 		"get apiservices.apiregistration.k8s.io v1alpha1.live.kubefoundry.io", "patch apiservices.apiregistration.k8s.io v1alpha1.live.kubefoundry.io",

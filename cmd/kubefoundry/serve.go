@@ -35,6 +35,7 @@ type serveOptions struct {
 	limits              httpapi.Limits
 	origins             []string
 	automation          automationOptions
+	huggingFace         huggingFaceOptions
 	install             installOptions
 }
 
@@ -62,6 +63,7 @@ func (o *serveOptions) bind(flags *pflag.FlagSet) {
 	flags.IntVar(&o.limits.RequestBurst, "request-burst", 200, "requests that one user may send at once")
 	flags.StringSliceVar(&o.origins, "cors-origins", nil, "origins whose pages may use this server from a browser, as in https://dashboard.example; none when left out")
 	o.access.bind(flags)
+	o.huggingFace.bind(flags)
 	o.automation.bind(flags)
 	o.install.bind(flags)
 }
@@ -141,10 +143,20 @@ func (o *serveOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hub, err := o.huggingFace.open()
+	if err != nil {
+		return err
+	}
+	defer hub.Close()
+	stored, err := openSettings(config, ownNamespace(o.namespace), log)
+	if err != nil {
+		return err
+	}
 	server, err := httpapi.New(httpapi.Options{
 		View: documents, Identity: identity, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
 		Logger: log.Named("http"), Registry: registry, Stream: httpapi.StreamOptions{Max: o.maxStreams},
 		Operations: runner, Installer: installer,
+		HuggingFace: hub, Redirects: o.huggingFace.redirects, Settings: stored,
 		Limits: o.limits, Browser: httpapi.BrowserOptions{Origins: o.origins, Hosts: o.access.hosts(listener.Addr())},
 	})
 	if err != nil {
@@ -158,6 +170,7 @@ func (o *serveOptions) run(ctx context.Context) error {
 
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { return b.Follow(failed, documents) })
+	group.Go(func() error { return stored.Run(failed) })
 	group.Go(func() error { return runner.Run(failed) })
 	p := publishing{bus: b, config: config, namespaces: o.namespaces, namespace: ownNamespace(o.namespace), log: log, registry: registry}
 	group.Go(func() error {

@@ -2,13 +2,13 @@ package secrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -35,8 +35,8 @@ func NoNamespace(err error) bool {
 	if !apierrors.IsNotFound(err) {
 		return false
 	}
-	answer, ok := err.(apierrors.APIStatus) //nolint:errorlint // as the client returns it
-	return ok && answer.Status().Details != nil && answer.Status().Details.Kind == "namespaces"
+	var answer apierrors.APIStatus
+	return errors.As(err, &answer) && answer.Status().Details != nil && answer.Status().Details.Kind == "namespaces"
 }
 
 // PutOptions say how far Put goes.
@@ -131,7 +131,7 @@ func Remove(ctx context.Context, config *rest.Config, namespace string) (was boo
 	if err != nil {
 		return false, fmt.Errorf("client: %w", err)
 	}
-	uid := types.UID(found.UID)
+	uid := found.UID
 	err = client.CoreV1().Secrets(namespace).Delete(ctx, Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // it is gone, or another one by now
 		return true, nil
