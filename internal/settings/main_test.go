@@ -1,0 +1,13 @@
+package settings
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
+)
+
+var shared = devcluster.Shared{Options: devcluster.Options{GPUNodes: -1}}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Runner(m)) }
