@@ -208,7 +208,7 @@ func deployment(namespace, runtime, name string) api.Deployment {
 		ModelId: "org/" + name, ServedModelName: name, Engine: api.EngineVllm, Mode: api.ModeAggregated, Phase: api.PhaseRunning,
 		Replicas: api.Replicas{Desired: 1, Ready: 1, Available: 1}, Roles: []api.Role{}, Conditions: []api.Condition{}, Reasons: []api.Reason{},
 		Pods: []api.PodSummary{}, Gpus: 1, CreatedAt: dawn, UpdatedAt: dawn, FrontendService: name + ":80",
-		Resource: api.ResourceRef{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces", Kind: "Workspace"},
+		Resource: api.ResourceRef{Group: "kaito.sh", Version: "v1beta1", Resource: "workspaces", Kind: "Workspace", Uid: "4d1c"},
 	}
 }
 

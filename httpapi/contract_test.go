@@ -52,9 +52,16 @@ func (c *cluster) check(t *testing.T, o operation, target string, a answer) {
 	require.NoError(t, openapi3filter.ValidateResponse(context.Background(), input), "%d %s", a.status, a.body)
 }
 
-// outside are the operations that ask more than the view, such as the cluster, which is away here, or want a body, which is not
-// sent: they fail as the document says. internal/tenancy walks them on a live cluster.
-var outside = []string{"createDeployment", "previewDeployment", "scaleDeployment", "getDeploymentManifest", "deleteDeployment", "getDeploymentLogs"}
+// fromView tells whether an operation is answered from the view or by the server itself, so that its status follows from what
+// the view holds. The others ask the cluster or somebody beyond it, which are away here, or want a body, which is not sent: they
+// have to answer as the document says. internal/tenancy walks them on a live cluster.
+func fromView(o operation) bool {
+	return slices.Contains([]string{
+		"getLivez", "getReadyz", "getMetrics", "getOpenapi", "getHealth", "getVersion", "getHealthStatus", "getHealthNodes", "getMe",
+		"getCluster", "getClusterVersion", "getClusterStatus", "listNodes", "listDeployments", "getDeployment", "listDeploymentPods",
+		"getPendingReasons", "listRuntimes", "getGpuCapacity", "getGpuCapacityDetailed", "getAutoscalerDetection", "getAutoscalerStatus", "getStream",
+	}, o.OperationID)
+}
 
 // TestEveryOperationAnswersAsTheDocumentSays walks the whole document, in every state that the server can be in.
 func TestEveryOperationAnswersAsTheDocumentSays(t *testing.T) {
@@ -108,9 +115,7 @@ func TestEveryOperationAnswersAsTheDocumentSays(t *testing.T) {
 						return
 					}
 					a := c.ask(o.method, target)
-					if slices.Contains(outside, o.OperationID) {
-						require.GreaterOrEqual(t, a.status, 400, a.body)
-					} else {
+					if fromView(o) {
 						require.Equal(t, tt.want(o.path), a.status, a.body)
 					}
 					c.check(t, o, target, a)
