@@ -332,6 +332,51 @@ func (e MemoryEstimateBasis) Valid() bool {
 	}
 }
 
+// Defines values for MetricsUnavailable.
+const (
+	MetricsUnavailableDenied      MetricsUnavailable = "denied"
+	MetricsUnavailableFailed      MetricsUnavailable = "failed"
+	MetricsUnavailableNoEndpoints MetricsUnavailable = "no-endpoints"
+	MetricsUnavailableNoMetrics   MetricsUnavailable = "no-metrics"
+	MetricsUnavailableNoService   MetricsUnavailable = "no-service"
+	MetricsUnavailableNotReady    MetricsUnavailable = "not-ready"
+	MetricsUnavailableRefused     MetricsUnavailable = "refused"
+	MetricsUnavailableTimedOut    MetricsUnavailable = "timed-out"
+	MetricsUnavailableTooLarge    MetricsUnavailable = "too-large"
+	MetricsUnavailableUnreachable MetricsUnavailable = "unreachable"
+	MetricsUnavailableUnreadable  MetricsUnavailable = "unreadable"
+)
+
+// Valid indicates whether the value is a known member of the MetricsUnavailable enum.
+func (e MetricsUnavailable) Valid() bool {
+	switch e {
+	case MetricsUnavailableDenied:
+		return true
+	case MetricsUnavailableFailed:
+		return true
+	case MetricsUnavailableNoEndpoints:
+		return true
+	case MetricsUnavailableNoMetrics:
+		return true
+	case MetricsUnavailableNoService:
+		return true
+	case MetricsUnavailableNotReady:
+		return true
+	case MetricsUnavailableRefused:
+		return true
+	case MetricsUnavailableTimedOut:
+		return true
+	case MetricsUnavailableTooLarge:
+		return true
+	case MetricsUnavailableUnreachable:
+		return true
+	case MetricsUnavailableUnreadable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Mode.
 const (
 	ModeAggregated    Mode = "aggregated"
@@ -1119,6 +1164,37 @@ type DeploymentManifests struct {
 	Warnings  []string   `json:"warnings,omitempty,omitzero"`
 }
 
+// DeploymentMetrics What a deployment's servers say of themselves. All viewers share what is collected, at most every 15 s and only while somebody looks.
+type DeploymentMetrics struct {
+	// Available Whether at least one server answered.
+	Available bool `json:"available"`
+
+	// Derived What the samples mean, for all engines alike. A figure that is not known is left out; 0 is a figure.
+	Derived DerivedMetrics `json:"derived,omitempty,omitzero"`
+
+	// Error Why there are none, or where available, what is missing, and what to do about it.
+	Error string `json:"error,omitempty,omitzero"`
+
+	// Metrics As the servers tell them. Values that JSON does not know (NaN, infinities) are left out.
+	Metrics []MetricSample `json:"metrics"`
+
+	// Reason Why there are none. `no-service`: the Service, or the pod, is not there yet. `no-endpoints`: no pod is ready behind it.
+	// `not-ready`: the server says that it is starting. `refused`: nothing listens on the port. `timed-out`: no answer within
+	// 5 s. `no-metrics`: the server has no /metrics. `denied`: the server wants credentials of its own. `failed`: it answers
+	// with another error. `unreadable`: its answer is not in the Prometheus text format. `too-large`: it is larger than 8 MiB.
+	// `unreachable`: the network between the Kubernetes API and the pod.
+	Reason MetricsUnavailable `json:"reason,omitempty,omitzero"`
+
+	// RunningOffCluster Never set: metrics come through the Kubernetes API, wherever this server runs.
+	RunningOffCluster bool `json:"runningOffCluster,omitempty,omitzero"`
+
+	// Timestamp When it was collected.
+	Timestamp time.Time `json:"timestamp"`
+
+	// Truncated There are more than the 10000 samples shown. `derived` counts all.
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+}
+
 // DeploymentPreview defines model for DeploymentPreview.
 type DeploymentPreview struct {
 	// DryRun What the API server would say to it, asked as the caller.
@@ -1128,6 +1204,47 @@ type DeploymentPreview struct {
 	// Resources The custom resource first.
 	Resources []Manifest `json:"resources"`
 	Warnings  []string   `json:"warnings,omitempty,omitzero"`
+}
+
+// DerivedMetrics What the samples mean, for all engines alike. A figure that is not known is left out; 0 is a figure.
+type DerivedMetrics struct {
+	// ErrorRate Share of requests that failed, 0 to 1. Left out where there were no requests.
+	ErrorRate                 *float64 `json:"errorRate,omitempty"`
+	GenerationTokensPerSecond *float64 `json:"generationTokensPerSecond,omitempty"`
+
+	// InterTokenLatency Seconds, estimated from a histogram by linear interpolation within its buckets. Left out where nothing was observed in the window.
+	InterTokenLatency *Quantiles `json:"interTokenLatency,omitempty"`
+
+	// KvCacheUsage Share of the KV cache in use, 0 to 1: the mean over engines.
+	KvCacheUsage *float64 `json:"kvCacheUsage,omitempty"`
+
+	// Partial Which part of the deployment is not in the figures, and why.
+	Partial string `json:"partial,omitempty,omitzero"`
+
+	// PrefixCacheHitRate Share of prompt tokens found in the prefix cache, 0 to 1.
+	PrefixCacheHitRate    *float64 `json:"prefixCacheHitRate,omitempty"`
+	PromptTokensPerSecond *float64 `json:"promptTokensPerSecond,omitempty"`
+
+	// RequestLatency Seconds, estimated from a histogram by linear interpolation within its buckets. Left out where nothing was observed in the window.
+	RequestLatency *Quantiles `json:"requestLatency,omitempty"`
+
+	// RequestsPerSecond Requests that ended per second; with KubeRay and SGLang those that were taken.
+	RequestsPerSecond *float64 `json:"requestsPerSecond,omitempty"`
+
+	// RequestsRunning Requests being worked on.
+	RequestsRunning *float64 `json:"requestsRunning,omitempty"`
+
+	// RequestsWaiting Requests in queues.
+	RequestsWaiting *float64 `json:"requestsWaiting,omitempty"`
+
+	// Targets Servers that were asked and answered.
+	Targets int `json:"targets"`
+
+	// TimeToFirstToken Seconds, estimated from a histogram by linear interpolation within its buckets. Left out where nothing was observed in the window.
+	TimeToFirstToken *Quantiles `json:"timeToFirstToken,omitempty"`
+
+	// Window Seconds that rates, quantiles and shares are taken over, at most 120. 0 after the first collection: there are none yet.
+	Window float64 `json:"window"`
 }
 
 // DryRun What the API server would say to it, asked as the caller.
@@ -1602,6 +1719,23 @@ type Message struct {
 	Message string `json:"message"`
 }
 
+// MetricSample defines model for MetricSample.
+type MetricSample struct {
+	// Labels With `pod` where several pods were asked.
+	Labels map[string]string `json:"labels"`
+
+	// Name As in `vllm:num_requests_running`. Buckets of a histogram are `…_bucket` with the label `le`.
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+// MetricsUnavailable Why there are none. `no-service`: the Service, or the pod, is not there yet. `no-endpoints`: no pod is ready behind it.
+// `not-ready`: the server says that it is starting. `refused`: nothing listens on the port. `timed-out`: no answer within
+// 5 s. `no-metrics`: the server has no /metrics. `denied`: the server wants credentials of its own. `failed`: it answers
+// with another error. `unreadable`: its answer is not in the Prometheus text format. `too-large`: it is larger than 8 MiB.
+// `unreachable`: the network between the Kubernetes API and the pod.
+type MetricsUnavailable string
+
 // Mode defines model for Mode.
 type Mode string
 
@@ -1992,6 +2126,13 @@ type ProviderList struct {
 type ProviderRef struct {
 	Id   string `json:"id"`
 	Name string `json:"name"`
+}
+
+// Quantiles Seconds, estimated from a histogram by linear interpolation within its buckets. Left out where nothing was observed in the window.
+type Quantiles struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
 }
 
 // Reason Why a deployment is not running.
