@@ -39,6 +39,7 @@ const patience = 90 * time.Second
 type installation struct {
 	cluster *devcluster.Cluster
 	url     string         // of the server itself
+	nats    string         // the address of the NATS server in it
 	roots   *x509.CertPool // of its certificate
 	log     *synced
 }
@@ -90,17 +91,14 @@ func install(t *testing.T, cluster *devcluster.Cluster, flags ...string) *instal
 	_, err = admin.AppsV1().Deployments(deploy.Namespace).UpdateScale(t.Context(), "kubefoundry", scale, metav1.UpdateOptions{})
 	require.NoError(t, err)
 
-	free, err := net.Listen("tcp", "127.99.1.1:0") //nolint:noctx // a test
-	require.NoError(t, err)
-	address := free.Addr().(*net.TCPAddr)
-	require.NoError(t, free.Close())
+	address, nats := freeAddress(t), freeAddress(t)
 	point(t, admin, int32(address.Port)) //nolint:gosec // a port
 
-	i := &installation{cluster: cluster, url: "https://" + address.String(), log: &synced{}}
+	i := &installation{cluster: cluster, url: "https://" + address.String(), nats: nats.String(), log: &synced{}}
 	account := cluster.ServiceAccount(t, deploy.Namespace, "kubefoundry")
 	command := exec.Command(built, append([]string{ //nolint:noctx,gosec // ended below
 		"serve", "--kubeconfig", kubeconfig(t, account.Config()), "--authentication=on", "--listen=" + address.String(),
-		"--tls-service=kubefoundry", "--namespace=" + deploy.Namespace, "--log-level=debug", "--request-rate=0",
+		"--tls-service=kubefoundry", "--namespace=" + deploy.Namespace, "--log-level=debug", "--request-rate=0", "--nats-listen=" + i.nats,
 	}, flags...)...)
 	command.Stderr = i.log
 	require.NoError(t, command.Start())
@@ -129,6 +127,14 @@ func install(t *testing.T, cluster *devcluster.Cluster, flags ...string) *instal
 		Group: aggregation.Group, Version: aggregation.Version, Namespace: deploy.Namespace, Service: "kubefoundry",
 	}))
 	return i
+}
+
+func freeAddress(t *testing.T) *net.TCPAddr {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.99.1.1:0") //nolint:noctx // a test
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	return free.Addr().(*net.TCPAddr)
 }
 
 // point leads the Service to a port of this machine.

@@ -106,6 +106,7 @@ func TestRoles(t *testing.T) {
 	t.Run("strangers", func(t *testing.T) { strangersAsk(t, everybody) })
 	t.Run("validators", func(t *testing.T) { swapValidators(t, everybody) })
 	t.Run("streams", func(t *testing.T) { listenAsEverybody(t, everybody) })
+	t.Run("NATS", func(t *testing.T) { readBucketsAsEverybody(t, everybody) })
 	t.Run("delete", func(t *testing.T) { deleteAsEverybody(t, everybody) })
 	t.Run("nothing in any answer that the caller may not list", func(t *testing.T) {
 		for _, c := range everybody {
