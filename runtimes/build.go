@@ -1,6 +1,8 @@
 package runtimes
 
 import (
+	"maps"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubefoundry/kubefoundry/api"
@@ -83,12 +85,10 @@ func (m *Manifests) Finish(c *api.DeploymentConfig) []api.ErrorDetail {
 }
 
 // merged puts maps together; later ones win.
-func merged(maps ...map[string]string) map[string]string {
+func merged(parts ...map[string]string) map[string]string {
 	all := map[string]string{}
-	for _, m := range maps {
-		for name, value := range m {
-			all[name] = value
-		}
+	for _, m := range parts {
+		maps.Copy(all, m)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package kaito
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -151,9 +152,7 @@ func nodeLabels(c *api.DeploymentConfig, compute string) map[string]string {
 		labels = map[string]string{}
 	}
 	for _, more := range []map[string]string{c.LabelSelector, c.NodeSelector} {
-		for key, value := range more {
-			labels[key] = value
-		}
+		maps.Copy(labels, more)
 	}
 	return labels
 }
