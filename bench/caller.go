@@ -15,7 +15,8 @@ type caller struct {
 	client *http.Client
 	url    string
 	gzip   bool
-	bytes  int64 // of the last answer
+	token  string // empty: none is sent
+	bytes  int64  // of the last answer
 }
 
 // callersAtOnce is how many ask at the same time where the rate is measured.
@@ -35,6 +36,9 @@ func (c *caller) once(ctx context.Context) (int64, error) {
 	}
 	if c.gzip {
 		request.Header.Set("Accept-Encoding", "gzip")
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	response, err := c.client.Do(request)
 	if err != nil {

@@ -4,6 +4,7 @@
 //	list       lists from the view, against a handler that lists from the API server for each request
 //	fanout     events to many streams, against a net/http handler that writes the same rendered bytes
 //	freshness  a status written in Kubernetes until a stream has it, against a bare watch of the same object
+//	lifecycle  create until it is listed and delete until it is gone, against client-go with the same objects
 //	scale      start, memory and idle CPU of the whole, at 1,000 nodes and at a tenth of that
 //
 // Its one law: what is measured runs in a process of its own, and what loads it in another. Servers are this program

@@ -61,6 +61,9 @@ func (b *listBench) run(ctx context.Context, out io.Writer) (err error) {
 	if err := b.small(ctx, r, kube, uncached); err != nil {
 		return err
 	}
+	if err := b.identities(ctx, r, kube); err != nil {
+		return err
+	}
 	return b.large(ctx, r, kube, uncached)
 }
 

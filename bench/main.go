@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: bench list|fanout|freshness|scale [flags]; -h after the name lists the flags")
+var errUsage = errors.New("usage: bench list|fanout|freshness|lifecycle|scale [flags]; -h after the name lists the flags")
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {
@@ -37,6 +37,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return parsed(flags, args[1:], newFanoutBench(flags), func(b *fanoutBench) error { return b.run(ctx, out) })
 	case "freshness":
 		return parsed(flags, args[1:], newFreshnessBench(flags), func(b *freshnessBench) error { return b.run(ctx, out) })
+	case "lifecycle":
+		return parsed(flags, args[1:], newLifecycleBench(flags), func(b *lifecycleBench) error { return b.run(ctx, out) })
 	case "scale":
 		return parsed(flags, args[1:], newScaleBench(flags), func(b *scaleBench) error { return b.run(ctx, out) })
 	case roleCommand:

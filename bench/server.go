@@ -26,7 +26,7 @@ type server struct {
 
 const readyWithin = 2 * time.Minute
 
-func startServer(ctx context.Context, binary, kubeconfig string) (*server, error) {
+func startServer(ctx context.Context, binary, kubeconfig string, flags ...string) (*server, error) {
 	free, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func startServer(ctx context.Context, binary, kubeconfig string) (*server, error
 	if err := free.Close(); err != nil {
 		return nil, err
 	}
-	s.command = exec.CommandContext(ctx, binary, "serve", "--kubeconfig", kubeconfig, "--listen", s.address, "--log-level", "warn")
+	s.command = exec.CommandContext(ctx, binary, append([]string{"serve", "--kubeconfig", kubeconfig, "--listen", s.address, "--log-level", "warn"}, flags...)...)
 	s.command.Stderr = &s.output
 	begun := time.Now()
 	if err := s.command.Start(); err != nil {
