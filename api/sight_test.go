@@ -14,8 +14,11 @@ import (
 // A small universe of cells. Sights of one server all speak of the same classes: those that its rules name.
 var (
 	someClasses = []Class{
-		{Kind: KindDeployments, Part: "kaito"}, {Kind: KindDeployments, Part: "dynamo"}, {Kind: KindDeployments, Part: "kuberay"},
-		{Kind: KindPods}, {Kind: KindNodes},
+		{Kind: KindDeployments, Part: "kaito"},
+		{Kind: KindDeployments, Part: "dynamo"},
+		{Kind: KindDeployments, Part: "kuberay"},
+		{Kind: KindPods},
+		{Kind: KindNodes},
 	}
 	someNamespaces = []string{"ml", "chat", "a\nb", `a" "b`, "", "ml chat"}
 )
@@ -104,7 +107,7 @@ func TestAccessTellsHowMuchIsSeen(t *testing.T) {
 					of = append(of, class)
 				}
 			}
-			any, all := false, true //nolint:predeclared // what they are
+			some, all := false, true
 			whole := []string{}
 			for _, namespace := range append(slices.Clone(someNamespaces), "named by nobody") {
 				visible := 0
@@ -113,7 +116,7 @@ func TestAccessTellsHowMuchIsSeen(t *testing.T) {
 						visible++
 					}
 				}
-				any, all = any || visible > 0, all && visible == len(of)
+				some, all = some || visible > 0, all && visible == len(of)
 				if visible == len(of) && namespace != "named by nobody" {
 					whole = append(whole, namespace)
 				}
@@ -125,7 +128,7 @@ func TestAccessTellsHowMuchIsSeen(t *testing.T) {
 				continue
 			}
 			require.NotEmpty(t, access.Message)
-			if !any {
+			if !some {
 				require.Equal(t, AccessLevelNone, access.Level)
 				require.Empty(t, access.Namespaces)
 				require.Contains(t, access.Message, "list "+string(kind))
