@@ -124,7 +124,24 @@ func (h *helm) recover(ctx context.Context, force bool) (string, error) {
 	return fmt.Sprintf("It was left %s, and what there was of it is taken away. ", status), nil
 }
 
+// rollBack brings the release back to a revision. Revisions that were left half done are said to have failed, which Helm would
+// leave pending for ever.
 func (h *helm) rollBack(ctx context.Context, version int) error {
+	records, err := h.history()
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if r.Info.Status.IsPending() {
+			r.SetStatus(common.StatusFailed, "Interrupted")
+			if err := h.Releases.Update(r); err != nil {
+				return fmt.Errorf("release %s: %w", r.Name, err)
+			}
+			if err := h.deleteHooks(ctx, r, kindsOfHooks[:2]); err != nil {
+				return err
+			}
+		}
+	}
 	back := action.NewRollback(h.Configuration)
 	back.Version, back.Timeout, back.WaitStrategy, back.WaitOptions = version, hookTime, kube.HookOnlyStrategy, h.waits
 	back.DisableHooks = true // they are for what is being left
@@ -232,8 +249,10 @@ func (h *helm) uninstall(ctx context.Context, unfinished bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := h.deleteHooks(ctx, last); err != nil {
-		return "", err
+	for _, r := range records {
+		if err := h.deleteHooks(ctx, r, kindsOfHooks); err != nil {
+			return "", err
+		}
 	}
 	var notes []string
 	if definitions > 0 {
@@ -280,13 +299,13 @@ func (h *helm) keepDefinitions(r *release.Release) (count int, err error) {
 	return count, nil
 }
 
-// kindsOfHooks are those that are deleted with a release. Helm leaves what its hooks made.
+// kindsOfHooks are those that are deleted with a release, for Helm leaves what its hooks made. The first two only run.
 var kindsOfHooks = []string{"Job", "Pod", "ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
-func (h *helm) deleteHooks(ctx context.Context, r *release.Release) error {
+func (h *helm) deleteHooks(ctx context.Context, r *release.Release, kinds []string) error {
 	for _, hook := range r.Hooks {
 		var o unstructured.Unstructured
-		if yaml.Unmarshal([]byte(hook.Manifest), &o.Object) != nil || !slices.Contains(kindsOfHooks, o.GetKind()) || hook.LastRun.StartedAt.IsZero() ||
+		if yaml.Unmarshal([]byte(hook.Manifest), &o.Object) != nil || !slices.Contains(kinds, o.GetKind()) || hook.LastRun.StartedAt.IsZero() ||
 			o.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy {
 			continue
 		}
