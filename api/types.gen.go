@@ -287,6 +287,27 @@ func (e Kind) Valid() bool {
 	}
 }
 
+// Defines values for LogPodEventState.
+const (
+	LogPodEventStateFollowing LogPodEventState = "following"
+	LogPodEventStateLeft      LogPodEventState = "left"
+	LogPodEventStateWaiting   LogPodEventState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the LogPodEventState enum.
+func (e LogPodEventState) Valid() bool {
+	switch e {
+	case LogPodEventStateFollowing:
+		return true
+	case LogPodEventStateLeft:
+		return true
+	case LogPodEventStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MeVia.
 const (
 	MeViaAggregation MeVia = "aggregation"
@@ -1145,6 +1166,18 @@ type DeploymentCreated struct {
 	Warnings []string `json:"warnings,omitempty,omitzero"`
 }
 
+// DeploymentEvents defines model for DeploymentEvents.
+type DeploymentEvents struct {
+	// Events The newest first. The same event is here once, with a count.
+	Events []KubernetesEvent `json:"events"`
+
+	// Message What the caller may not look at.
+	Message string `json:"message,omitempty,omitzero"`
+
+	// Truncated There are more.
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+}
+
 // DeploymentList defines model for DeploymentList.
 type DeploymentList struct {
 	Cursor      string       `json:"cursor"`
@@ -1645,6 +1678,79 @@ type KindState struct {
 	Synced bool `json:"synced"`
 }
 
+// KubernetesEvent defines model for KubernetesEvent.
+type KubernetesEvent struct {
+	Count     int                   `json:"count"`
+	FirstSeen time.Time             `json:"firstSeen"`
+	LastSeen  time.Time             `json:"lastSeen"`
+	Message   string                `json:"message"`
+	Object    KubernetesEventObject `json:"object"`
+	Reason    string                `json:"reason"`
+
+	// Source Who says so.
+	Source string `json:"source,omitempty,omitzero"`
+
+	// Type `Normal` or `Warning`.
+	Type string `json:"type"`
+}
+
+// KubernetesEventObject defines model for KubernetesEventObject.
+type KubernetesEventObject struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// LogAliveEvent defines model for LogAliveEvent.
+type LogAliveEvent struct {
+	Time time.Time `json:"time"`
+}
+
+// LogLine defines model for LogLine.
+type LogLine struct {
+	Container string `json:"container,omitempty,omitzero"`
+
+	// Cut Only its first 16 KiB are here.
+	Cut bool   `json:"cut,omitempty,omitzero"`
+	Pod string `json:"pod"`
+
+	// Text Without colours and without its end.
+	Text string    `json:"text"`
+	Time time.Time `json:"time,omitempty,omitzero"`
+}
+
+// LogLinesEvent defines model for LogLinesEvent.
+type LogLinesEvent struct {
+	Lines []LogLine `json:"lines"`
+}
+
+// LogPodEvent defines model for LogPodEvent.
+type LogPodEvent struct {
+	Container string `json:"container,omitempty,omitzero"`
+	Message   string `json:"message,omitempty,omitzero"`
+	Pod       string `json:"pod"`
+
+	// State `waiting`: its container has not begun or has ended, and will be asked again. `left`: the pod is gone.
+	State LogPodEventState `json:"state"`
+}
+
+// LogPodEventState `waiting`: its container has not begun or has ended, and will be asked again. `left`: the pod is gone.
+type LogPodEventState string
+
+// LogSource defines model for LogSource.
+type LogSource struct {
+	Container string `json:"container,omitempty,omitzero"`
+
+	// Message Why its lines are not here.
+	Message string `json:"message,omitempty,omitzero"`
+	PodName string `json:"podName"`
+}
+
+// LogStartEvent defines model for LogStartEvent.
+type LogStartEvent struct {
+	// Deployment The deployment's id.
+	Deployment string `json:"deployment"`
+}
+
 // Logs defines model for Logs.
 type Logs struct {
 	Container string `json:"container,omitempty,omitzero"`
@@ -1657,6 +1763,9 @@ type Logs struct {
 
 	// PodName Empty where the deployment has no pods.
 	PodName string `json:"podName"`
+
+	// Pods With allPods: whose lines these are.
+	Pods []LogSource `json:"pods,omitempty,omitzero"`
 }
 
 // Manifest defines model for Manifest.
@@ -2479,6 +2588,18 @@ type ScaleDeploymentParams struct {
 	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
 }
 
+// ListDeploymentEventsParams defines parameters for ListDeploymentEvents.
+type ListDeploymentEventsParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+
+	// Limit At most so many.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // GetDeploymentLogsParams defines parameters for GetDeploymentLogs.
 type GetDeploymentLogsParams struct {
 	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
@@ -2501,6 +2622,18 @@ type GetDeploymentLogsParams struct {
 
 	// Previous Of the container's run before this one.
 	Previous bool `form:"previous,omitempty" json:"previous,omitempty,omitzero"`
+
+	// Since Only lines from this time on.
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// SinceSeconds Only lines that are not older. Not with since.
+	SinceSeconds int `form:"sinceSeconds,omitempty" json:"sinceSeconds,omitempty,omitzero"`
+
+	// AllPods Of all pods, by time, each line with its pod before it. Of more than 64 pods, those that are not ready come first.
+	AllPods bool `form:"allPods,omitempty" json:"allPods,omitempty,omitzero"`
+
+	// Follow As a stream of the lines that are written from now on and of the last tailLines before.
+	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
 }
 
 // GetDeploymentManifestParams defines parameters for GetDeploymentManifest.
@@ -2523,6 +2656,51 @@ type GetPendingReasonsParams struct {
 
 // ListDeploymentPodsParams defines parameters for ListDeploymentPods.
 type ListDeploymentPodsParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
+// ChatWithDeploymentJSONBody defines parameters for ChatWithDeployment.
+type ChatWithDeploymentJSONBody map[string]interface{}
+
+// ChatWithDeploymentParams defines parameters for ChatWithDeployment.
+type ChatWithDeploymentParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
+// CompleteWithDeploymentJSONBody defines parameters for CompleteWithDeployment.
+type CompleteWithDeploymentJSONBody map[string]interface{}
+
+// CompleteWithDeploymentParams defines parameters for CompleteWithDeployment.
+type CompleteWithDeploymentParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
+// EmbedWithDeploymentJSONBody defines parameters for EmbedWithDeployment.
+type EmbedWithDeploymentJSONBody map[string]interface{}
+
+// EmbedWithDeploymentParams defines parameters for EmbedWithDeployment.
+type EmbedWithDeploymentParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
+// ListServedModelsParams defines parameters for ListServedModels.
+type ListServedModelsParams struct {
 	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
 	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
 
@@ -2721,6 +2899,15 @@ type PreviewDeploymentJSONRequestBody = DeploymentConfig
 
 // ScaleDeploymentJSONRequestBody defines body for ScaleDeployment for application/json ContentType.
 type ScaleDeploymentJSONRequestBody = ScaleRequest
+
+// ChatWithDeploymentJSONRequestBody defines body for ChatWithDeployment for application/json ContentType.
+type ChatWithDeploymentJSONRequestBody ChatWithDeploymentJSONBody
+
+// CompleteWithDeploymentJSONRequestBody defines body for CompleteWithDeployment for application/json ContentType.
+type CompleteWithDeploymentJSONRequestBody CompleteWithDeploymentJSONBody
+
+// EmbedWithDeploymentJSONRequestBody defines body for EmbedWithDeployment for application/json ContentType.
+type EmbedWithDeploymentJSONRequestBody EmbedWithDeploymentJSONBody
 
 // ExchangeHuggingFaceCodeJSONRequestBody defines body for ExchangeHuggingFaceCode for application/json ContentType.
 type ExchangeHuggingFaceCodeJSONRequestBody = HfTokenRequest

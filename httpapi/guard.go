@@ -73,6 +73,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			return
 		}
 		m := httpsnoop.CaptureMetrics(next, w, r)
+		if w.Header().Get("Content-Type") == "text/event-stream" {
+			return
+		}
 		s.metrics.request(route, m.Code, m.Duration)
 		if m.Duration > time.Second {
 			s.log.Warn("slow request", zap.String("route", route), zap.Duration("took", m.Duration), zap.Int64("bytes", m.Written))

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,20 +25,28 @@ import (
 
 const defaultTailLines = 100 // as in openapi.yaml
 
-// GetDeploymentLogs is the last lines of a pod's log.
+// GetDeploymentLogs is the last lines of a pod's log, or of those of all pods, or the lines as they are written.
 func (s *Server) GetDeploymentLogs(w http.ResponseWriter, r *http.Request, name api.Name, p api.GetDeploymentLogsParams) {
+	if err := checkLogs(&p); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if p.Follow {
+		s.followLogs(w, r, name, p)
+		return
+	}
 	pods, err := s.podsOf(r, name, p.Namespace, p.Runtime)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	if len(pods) == 0 {
-		writeJSON(w, http.StatusOK, api.Logs{Message: "No pods found for this deployment"})
+		writeLogs(w, r, name, api.Logs{Message: "No pods found for this deployment"})
 		return
 	}
 	pod := podMeant(pods, p.PodName)
 	if pod == nil {
-		s.fail(w, r, api.Errorf(api.ErrorCodeInvalidRequest, "Pod %s is not part of deployment %s; /api/deployments/%s/pods lists those that are", p.PodName, name, name))
+		s.fail(w, r, notItsPod(name, p.PodName))
 		return
 	}
 	select { // each takes up to 40 MiB of memory while it lasts
@@ -45,12 +55,80 @@ func (s *Server) GetDeploymentLogs(w http.ResponseWriter, r *http.Request, name 
 	case <-r.Context().Done():
 		return
 	}
-	answer, err := s.readLog(r, pod, p)
+	var answer api.Logs
+	if p.AllPods {
+		answer, err = s.readLogs(r, pods, p)
+	} else {
+		answer, err = s.readLog(r, pod, p)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, answer)
+	writeLogs(w, r, name, answer)
+}
+
+// checkLogs says what cannot be asked for at once, and fills in what is left out.
+func checkLogs(p *api.GetDeploymentLogsParams) error {
+	var details []api.ErrorDetail
+	refuse := func(field, format string, args ...any) {
+		details = append(details, api.ErrorDetail{Field: field, Message: fmt.Sprintf(format, args...)})
+	}
+	if p.AllPods && p.PodName != "" {
+		refuse("podName", "cannot be given with allPods")
+	}
+	if p.Follow && p.Previous {
+		refuse("previous", "cannot be given with follow: the run before this one has ended")
+	}
+	if p.SinceSeconds > 0 {
+		if !p.Since.IsZero() {
+			refuse("sinceSeconds", "cannot be given with since")
+		}
+		p.Since = time.Now().Add(-time.Duration(p.SinceSeconds) * time.Second)
+	}
+	if details != nil {
+		return invalidDetails(details)
+	}
+	if p.TailLines == 0 {
+		p.TailLines = defaultTailLines
+	}
+	return nil
+}
+
+func notItsPod(deployment, pod string) error {
+	return api.Errorf(api.ErrorCodeInvalidRequest, "Pod %s is not part of deployment %s; /api/deployments/%s/pods lists those that are", pod, deployment, deployment)
+}
+
+// writeLogs answers with JSON, or with the bare text for those who want a file.
+func writeLogs(w http.ResponseWriter, r *http.Request, name string, answer api.Logs) {
+	w.Header().Add("Vary", "Accept")
+	if !wantsText(r.Header.Get("Accept")) {
+		writeJSON(w, http.StatusOK, answer)
+		return
+	}
+	text := answer.Logs
+	if text == "" && answer.Message != "" {
+		text = answer.Message + "\n"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.log"`) // names have no quotes in them
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = io.WriteString(w, text)
+}
+
+// wantsText tells whether the header Accept names plain text before it names JSON or all.
+func wantsText(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		kind, _, _ := strings.Cut(part, ";")
+		switch strings.ToLower(strings.TrimSpace(kind)) {
+		case "text/plain":
+			return true
+		case "application/json", "*/*":
+			return false
+		}
+	}
+	return false
 }
 
 // podsOf are the pods of a deployment, of those that the caller may see.
@@ -90,9 +168,6 @@ func podMeant(pods []api.Pod, name string) *api.Pod {
 // readLog reads one log in the caller's name.
 func (s *Server) readLog(r *http.Request, pod *api.Pod, p api.GetDeploymentLogsParams) (api.Logs, error) {
 	answer := api.Logs{PodName: pod.Name, Container: p.Container}
-	if p.TailLines == 0 {
-		p.TailLines = defaultTailLines
-	}
 	object := "the log of pod " + pod.Namespace + "/" + pod.Name
 	began := time.Now()
 	err := s.asCaller(r.Context(), r, "read", object, func(ctx context.Context, config *rest.Config) error {
@@ -107,15 +182,9 @@ func (s *Server) readLog(r *http.Request, pod *api.Pod, p api.GetDeploymentLogsP
 		}
 		answer.Logs, err = logs.Read(ctx, client, logs.Request{
 			Namespace: pod.Namespace, Pod: pod.Name, Container: answer.Container,
-			Lines: p.TailLines, Timestamps: p.Timestamps, Previous: p.Previous,
+			Lines: p.TailLines, Timestamps: p.Timestamps, Previous: p.Previous, Since: p.Since,
 		})
-		switch {
-		case errors.Is(err, context.DeadlineExceeded):
-			return api.Errorf(api.ErrorCodeUnavailable, "cannot read %s: it did not end within %s; ask for fewer lines", object, callerTime)
-		case isNotYet(err):
-			return api.Errorf(api.ErrorCodeConflict, "cannot read %s: %s", object, words(err))
-		}
-		return err
+		return logError(err, object)
 	})
 	s.log.Debug("log read", zap.String("caller", from(r).caller.Name()), zap.String("pod", pod.Id), zap.String("container", answer.Container),
 		zap.Int("bytes", len(answer.Logs)), zap.Duration("took", time.Since(began)), zap.Error(err))
@@ -126,6 +195,17 @@ func (s *Server) readLog(r *http.Request, pod *api.Pod, p api.GetDeploymentLogsP
 		}
 	}
 	return answer, err
+}
+
+// logError says what the Kubernetes API means that is no fault of the question.
+func logError(err error, object string) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return api.Errorf(api.ErrorCodeUnavailable, "cannot read %s: it did not end within %s; ask for fewer lines", object, callerTime)
+	case isNotYet(err):
+		return api.Errorf(api.ErrorCodeConflict, "cannot read %s: %s", object, words(err))
+	}
+	return err
 }
 
 // containerMeant is the container that the pod says, which only the pod itself tells, else the first one.

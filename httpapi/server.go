@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/internal/aggregation"
+	"github.com/kubefoundry/kubefoundry/internal/chat"
 	"github.com/kubefoundry/kubefoundry/internal/huggingface"
 	"github.com/kubefoundry/kubefoundry/internal/install"
 	"github.com/kubefoundry/kubefoundry/internal/operations"
@@ -49,6 +50,8 @@ type Options struct {
 	Plans Plans
 	// Runtimes that can be deployed with; nil means all.
 	Runtimes []runtimes.Runtime
+	// Chat bounds conversations with models; the zero value is for everybody but tests.
+	Chat chat.Limits
 	// MinGPUs tells how many GPUs a model needs for a replica, if that is known. May be nil.
 	MinGPUs func(modelID string) (gpus int, ok bool)
 }
@@ -76,6 +79,7 @@ type Server struct {
 	plans       Plans
 	builders    []runtimes.Runtime
 	minGPUs     func(modelID string) (int, bool)
+	chatLimits  chat.Limits
 
 	stream  StreamOptions
 	sse     *sse.Server
@@ -113,7 +117,7 @@ func New(o Options) (*Server, error) {
 		document: document, openapiJSON: openapiJSON, builders: o.Runtimes, minGPUs: o.MinGPUs,
 		operations: o.Operations, installer: o.Installer,
 		bodies: newBodies(), stream: o.Stream, sse: newSSE(), frames: newFrames(o.View), streams: make(chan struct{}, o.Stream.Max),
-		logReads: make(chan struct{}, 8),
+		logReads: make(chan struct{}, 8), chatLimits: o.Chat,
 	}
 	if s.builders == nil {
 		s.builders = registry.All()
