@@ -1,4 +1,4 @@
-package capacity
+package gpus
 
 import (
 	"regexp"
@@ -95,16 +95,16 @@ func compile(rows []instanceRow) []instanceMatch {
 	return matches
 }
 
-// instanceGPU returns the GPU of a machine type, the zero instance where it has none or is not known.
-func instanceGPU(instanceType string) instance {
+// OfInstance returns the GPU of a machine type and the memory of one in GiB, empty and 0 where it has none or is not known.
+func OfInstance(instanceType string) (product string, memory int) {
 	if instanceType == "" {
-		return instance{}
+		return "", 0
 	}
 	name := strings.ToLower(instanceType)
 	for i := range instanceTypes {
 		if instanceTypes[i].pattern.MatchString(name) {
-			return instanceTypes[i].instance
+			return instanceTypes[i].product, instanceTypes[i].memory
 		}
 	}
-	return instance{}
+	return "", 0
 }
