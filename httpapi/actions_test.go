@@ -57,6 +57,8 @@ func TestAsTheCaller(t *testing.T) {
 		"by impersonation":          testImpersonation,
 		"what impersonation needs":  testImpersonationNeeds,
 		"no token gets out":         testTokensStayIn,
+		"tokens in namespaces":      testTokenSecrets,
+		"settings":                  testSettings,
 		"logs":                      testLogs,
 		"logs of pods that are not": testLogsOfOddPods,
 	} {

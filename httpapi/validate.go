@@ -81,11 +81,29 @@ func invalid(err error) *api.Error {
 	}
 	var details []api.ErrorDetail
 	for _, err := range all {
-		if d := detail(err); !slices.Contains(details, d) {
-			details = append(details, d)
+		for _, one := range apart(err) {
+			if d := detail(one); !slices.Contains(details, d) {
+				details = append(details, d)
+			}
 		}
 	}
 	return invalidDetails(details)
+}
+
+// apart takes what is wrong with a body apart, one error for each field.
+func apart(err error) []error {
+	var request *openapi3filter.RequestError
+	var fields openapi3.MultiError
+	if !errors.As(err, &request) || request.Parameter != nil || !errors.As(request.Err, &fields) {
+		return []error{err}
+	}
+	var all []error
+	for _, field := range fields {
+		one := *request
+		one.Err = field
+		all = append(all, apart(&one)...)
+	}
+	return all
 }
 
 func invalidDetails(details []api.ErrorDetail) *api.Error {
