@@ -40,4 +40,3 @@ func (o *installOptions) open(config *rest.Config, namespace string, log *zap.Lo
 		Client: client, Namespace: namespace, Log: log.Named("operations"), Lease: o.lease, Facts: installer.Facts(config),
 	}), installer, nil
 }
-

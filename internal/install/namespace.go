@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,9 +29,7 @@ func (a *access) makeNamespace(ctx context.Context, p Product) (string, error) {
 		return "", fmt.Errorf("namespace %s: %w", p.Namespace, err)
 	}
 	labels := map[string]string{labelManagedBy: managedByUs, labelMadeFor: p.ID}
-	for key, value := range p.labels {
-		labels[key] = value
-	}
+	maps.Copy(labels, p.labels)
 	_, err = namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace, Labels: labels}}, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return "Is there already", nil
@@ -85,7 +84,7 @@ func (a *access) deleteNamespace(ctx context.Context, p Product) (Namespace, err
 		return out, context.Cause(ctx)
 	case err != nil:
 		out.Reason = "It stays, for what is in it is not known: " + err.Error()
-		return out, nil
+		return out, nil //nolint:nilerr // the release is gone all the same; the answer says why the namespace is not
 	case len(staying) > 0:
 		out.Reason, out.Left = fmt.Sprintf("It stays, for there is something else in it: %s", few(staying)), staying[:min(len(staying), maxListed)]
 		return out, nil

@@ -109,15 +109,16 @@ func (a *access) stateOf(ctx context.Context, w workload) (string, error) {
 		return "", nil
 	}
 	state := fmt.Sprintf("%d of %d replicas", min(updated, available), desired)
+	var why strings.Builder
 	if w.kind == "Deployment" {
 		var d appsv1.Deployment
 		if runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d) == nil {
 			for _, c := range d.Status.Conditions {
 				if c.Type == appsv1.DeploymentReplicaFailure || c.Type == appsv1.DeploymentProgressing && c.Status == "False" {
-					state += " (" + short(c.Message) + ")"
+					why.WriteString(" (" + short(c.Message) + ")")
 				}
 			}
 		}
 	}
-	return state, nil
+	return state + why.String(), nil
 }

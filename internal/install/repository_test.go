@@ -26,13 +26,11 @@ type repository struct {
 	mu     sync.Mutex
 	charts map[string][]byte // name-version
 	files  map[string]string
-	hold   map[string]chan struct{} // paths that are not answered yet
-	asked  []string
 }
 
 func newRepository(t *testing.T) *repository {
 	t.Helper()
-	r := &repository{charts: map[string][]byte{}, files: map[string]string{}, hold: map[string]chan struct{}{}}
+	r := &repository{charts: map[string][]byte{}, files: map[string]string{}}
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
 	return r
@@ -65,34 +63,11 @@ func (r *repository) file(path, content string) {
 	r.files[path] = content
 }
 
-// holds back the answers of a path until the function that it returns is called.
-func (r *repository) holds(path string) (release func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	held := make(chan struct{})
-	r.hold[path] = held
-	return sync.OnceFunc(func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.hold, path)
-		close(held)
-	})
-}
-
 func (r *repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.mu.Lock()
 	path := request.URL.Path
-	r.asked = append(r.asked, path)
-	held := r.hold[path]
 	file, isFile := r.files[path]
 	r.mu.Unlock()
-	if held != nil {
-		select {
-		case <-held:
-		case <-request.Context().Done():
-			return
-		}
-	}
 	r.mu.Lock()
 	archive := r.charts[strings.TrimSuffix(strings.TrimPrefix(path, "/charts/"), ".tgz")]
 	r.mu.Unlock()

@@ -207,11 +207,11 @@ func (r *run) keep(ctx context.Context, ended <-chan error) {
 		select {
 		case err := <-ended:
 			r.finish(context.Cause(ctx), err)
-			r.writeEnd()
+			r.writeEnd() //nolint:contextcheck // ctx is the task's, and over
 			return
 		case <-hurry: // the process ends; the task may take longer than that
 			r.finish(ErrShutdown, ErrShutdown)
-			r.writeEnd()
+			r.writeEnd() //nolint:contextcheck // ctx is the task's, and over
 			return
 		case <-stopping:
 			stopping = nil
@@ -223,9 +223,9 @@ func (r *run) keep(ctx context.Context, ended <-chan error) {
 			time.Sleep(pace) // several changes in one write
 		case <-beat.C:
 		}
-		err := r.write()
+		err := r.write() //nolint:contextcheck // ctx is the task's
 		if errors.Is(err, errChanged) {
-			err = r.write()
+			err = r.write() //nolint:contextcheck // ctx is the task's
 		}
 		if err == nil {
 			renewed = time.Now()

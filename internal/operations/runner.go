@@ -125,7 +125,8 @@ func (r *Runner) Start(ctx context.Context, task Task) (op api.Operation, starte
 		if err != nil {
 			return api.Operation{}, false, unkept(err)
 		}
-		return op, true, r.launch(created, op, task)
+		r.launch(created, op, task) //nolint:contextcheck // it outlives the request
+		return op, true, nil
 	}
 	return api.Operation{}, false, api.Errorf(api.ErrorCodeConflict, "%s of %s: others start operations on it all the time", task.Kind, task.Target)
 }
@@ -150,7 +151,7 @@ func (r *Runner) create(ctx context.Context, object *corev1.ConfigMap) (*corev1.
 	return r.objects().Create(ctx, object, metav1.CreateOptions{})
 }
 
-func (r *Runner) launch(object *corev1.ConfigMap, op api.Operation, task Task) error {
+func (r *Runner) launch(object *corev1.ConfigMap, op api.Operation, task Task) {
 	limited, release := context.WithTimeoutCause(context.Background(), task.Limit, errTooLong)
 	ctx, stop := context.WithCancelCause(limited)
 	one := &run{
@@ -176,7 +177,6 @@ func (r *Runner) launch(object *corev1.ConfigMap, op api.Operation, task Task) e
 		end := one.snapshot()
 		one.log.Info("operation ends", zap.String("phase", string(end.Phase)), zap.String("message", end.Message))
 	}()
-	return nil
 }
 
 // Wait returns an operation as it is when it has ended, or when ctx ends. One that runs in another process is asked after.
