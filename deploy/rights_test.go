@@ -109,6 +109,7 @@ func TestWhatTheServerMayDo(t *testing.T) {
 		"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io",
 		"create leases.coordination.k8s.io kubefoundry-system/", "update leases.coordination.k8s.io kubefoundry-system/kubefoundry",
 		"get configmaps kubefoundry-system/kubefoundry-config", "watch configmaps kubefoundry-system/kubefoundry-config",
+		"create configmaps kubefoundry-system/", "list configmaps kubefoundry-system/", "delete configmaps kubefoundry-system/operation.install.kaito.1",
 		"create secrets kubefoundry-system/", "get secrets kubefoundry-system/kubefoundry-serving-certificate",
 		"update secrets kubefoundry-system/kubefoundry-serving-certificate",
 		"get apiservices.apiregistration.k8s.io v1alpha1.live.kubefoundry.io", "patch apiservices.apiregistration.k8s.io v1alpha1.live.kubefoundry.io",
@@ -116,7 +117,7 @@ func TestWhatTheServerMayDo(t *testing.T) {
 		"impersonate uids.authentication.k8s.io 1", "impersonate userextras.authentication.k8s.io/scopes view",
 	)
 	for _, resource := range []string{
-		"pods", "nodes", "events", "configmaps", "services", "namespaces", "deployments.apps", "workspaces.kaito.sh",
+		"pods", "nodes", "events", "services", "namespaces", "deployments.apps", "workspaces.kaito.sh",
 		"rayservices.ray.io", "dynamographdeployments.nvidia.com", "customresourcedefinitions.apiextensions.k8s.io",
 		"clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io", "serviceaccounts",
 		"certificatesigningrequests.certificates.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io",
@@ -130,7 +131,7 @@ func TestWhatTheServerMayDo(t *testing.T) {
 		"create secrets ml/", "delete secrets kubefoundry-system/kubefoundry-serving-certificate",
 		"create secrets", "create leases.coordination.k8s.io ml/", "update leases.coordination.k8s.io kubefoundry-system/other",
 		"patch apiservices.apiregistration.k8s.io v1.apps", "create apiservices.apiregistration.k8s.io", "delete apiservices.apiregistration.k8s.io v1alpha1.live.kubefoundry.io",
-		"get configmaps kubefoundry-system/any", "list configmaps", "get configmaps kube-system/other",
+		"create configmaps ml/", "delete configmaps ml/any", "update configmaps", "list configmaps", "get configmaps kube-system/other",
 		"create pods/exec ml/any", "create pods/eviction ml/any", "get pods/log ml/any", "create serviceaccounts/token kubefoundry-system/kubefoundry",
 		"escalate clusterroles.rbac.authorization.k8s.io", "bind clusterroles.rbac.authorization.k8s.io", "get nodes/proxy any",
 		"list customresourcedefinitions.apiextensions.k8s.io", "get /metrics",
