@@ -12,7 +12,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BUILT ?= $(shell git log -1 --format=%cI 2>/dev/null)
 
 FUZZTIME ?= 20s
-BENCH ?= list fanout freshness scale
+BENCH ?= list fanout freshness lifecycle scale
 
 lint := go tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml
 # Packages with tests. Those without would be compiled all the same, and one of the devcluster's is all of Kubernetes.

@@ -48,6 +48,9 @@ func checkOverrides(patch map[string]any) []api.ErrorDetail {
 	refuse := func(path []string, why string) {
 		details = append(details, api.ErrorDetail{Field: "overrides." + strings.Join(path, "."), Message: why})
 	}
+	if isDeeper(patch, maxDepth) {
+		return []api.ErrorDetail{{Field: "overrides", Message: fmt.Sprintf("must not be deeper than %d levels", maxDepth)}}
+	}
 	for _, name := range slices.Sorted(maps.Keys(patch)) {
 		switch name {
 		case "apiVersion", "kind", "status":
@@ -64,6 +67,27 @@ func checkOverrides(patch map[string]any) []api.ErrorDetail {
 		}
 	})
 	return details
+}
+
+// maxDepth is deeper than any manifest. Paths are as long as what they lead through is deep.
+const maxDepth = 64
+
+// isDeeper tells whether a value is deeper than a limit.
+func isDeeper(value any, limit int) bool {
+	if limit < 0 {
+		return true
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for _, v := range value {
+			if isDeeper(v, limit-1) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(value, func(v any) bool { return isDeeper(v, limit-1) })
+	}
+	return false
 }
 
 func checkMetadata(value any, refuse func([]string, string)) {

@@ -248,6 +248,13 @@ func raisesNothing(t *testing.T, rt runtimes.Runtime) {
 		drawn, _ := configtest.Draw(t, rt.Info().ID)
 		return drawn
 	}).Example(1)
+	deep := map[string]any{}
+	for range 1000 {
+		deep = map[string]any{"spec": deep}
+	}
+	c.Overrides = deep
+	_, details := rt.Build(c)
+	require.Equal(t, []string{"overrides"}, fieldsOf(details))
 	c.Overrides = map[string]any{"spec": map[string]any{"hostNetwork": false, "privileged": nil, "other": []any{1.0, "x"}}}
 	m, details := rt.Build(c)
 	require.Empty(t, details)
