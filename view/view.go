@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kubefoundry/kubefoundry/api"
@@ -23,8 +24,11 @@ type View struct {
 	mu      sync.RWMutex
 	current *generation // nil until the first epoch is complete
 	next    *generation // an epoch that is still being read
-	cells   uint64      // how often a cell came into being, or an epoch with its cells
-	wake    chan struct{}
+
+	// cells is how often a cell came into being, or an epoch with its cells. It is changed with mu held; every stream reads it
+	// at every change.
+	cells atomic.Uint64
+	wake  chan struct{}
 }
 
 // New makes an empty view: it has no epoch, so every read of it is answered with NotSynced.
@@ -59,7 +63,7 @@ func (v *View) Apply(epoch string, entries []api.Entry, complete bool) {
 		g.spread = true
 	}
 	if g.spread {
-		v.cells++
+		v.cells.Add(1)
 		g.spread = false
 	}
 	g.bury(expired)
@@ -136,13 +140,9 @@ func (v *View) Cells() (cells []api.Cell, version uint64) {
 	if v.current != nil {
 		cells = slices.Collect(maps.Keys(v.current.cells))
 	}
-	return cells, v.cells
+	return cells, v.cells.Load()
 }
 
 // CellsVersion changes when a cell comes into being: somebody's rights to its documents have not been looked at then. It does
 // not when one ends.
-func (v *View) CellsVersion() uint64 {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.cells
-}
+func (v *View) CellsVersion() uint64 { return v.cells.Load() }

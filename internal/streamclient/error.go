@@ -36,6 +36,8 @@ func (e *StatusError) final(wasUp bool) bool {
 		return false
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusOK:
 		return !wasUp
+	case http.StatusForbidden: // a Kubernetes API server says so too when it has just started and does not know its rules yet
+		return !wasUp || e.Code != ""
 	}
 	return e.StatusCode >= 400 && e.StatusCode < 500
 }
