@@ -36,7 +36,7 @@ func draw(provider string, seed int) drawn {
 // TestEveryManifest creates drawn configurations of every runtime and looks for them on the stream.
 func TestEveryManifest(t *testing.T) {
 	g := newRig(t)
-	each := 30
+	each := 24
 	if os.Getenv("KUBEFOUNDRY_CRDS") != "" {
 		each = 15 // Ray's published definition takes the API server 20 ms of CPU for each object
 	}
