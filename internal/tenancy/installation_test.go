@@ -195,17 +195,3 @@ func ask(ctx context.Context, t testing.TB, client *http.Client, method, url str
 	require.NoError(t, err)
 	return answer{response.StatusCode, response.Header, string(body)}
 }
-
-// direct asks the server itself, with a token.
-func (i *installation) direct(t testing.TB, who *devcluster.Identity, method, path string) answer {
-	t.Helper()
-	return ask(t.Context(), t, i.client(), method, i.url+path, "Authorization", "Bearer "+who.Config().BearerToken)
-}
-
-// aggregated asks by way of the API server.
-func (i *installation) aggregated(t testing.TB, config *rest.Config, method, path string) answer {
-	t.Helper()
-	client, err := rest.HTTPClientFor(config)
-	require.NoError(t, err)
-	return ask(t.Context(), t, client, method, config.Host+aggregation.ProxyPath("")+path)
-}
