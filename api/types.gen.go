@@ -52,6 +52,7 @@ func (e AutoscalerDetectionType) Valid() bool {
 
 // Defines values for ByeEventReason.
 const (
+	ByeEventReasonDeleted       ByeEventReason = "deleted"
 	ByeEventReasonMaxAge        ByeEventReason = "max-age"
 	ByeEventReasonRightsChanged ByeEventReason = "rights-changed"
 	ByeEventReasonRightsUnknown ByeEventReason = "rights-unknown"
@@ -62,6 +63,8 @@ const (
 // Valid indicates whether the value is a known member of the ByeEventReason enum.
 func (e ByeEventReason) Valid() bool {
 	switch e {
+	case ByeEventReasonDeleted:
+		return true
 	case ByeEventReasonMaxAge:
 		return true
 	case ByeEventReasonRightsChanged:
@@ -729,6 +732,7 @@ type BookmarkEvent struct {
 type ByeEvent struct {
 	// Reason `rights-changed`: the caller may see more or less than before; the stream starts over with a reset. `token-expired`:
 	// come back with another token. `rights-unknown`: the caller's rights could not be checked, for the cluster does not answer.
+	// `deleted`: what a stream of one deployment is about is gone.
 	Reason ByeEventReason `json:"reason"`
 
 	// RetryMs Come back after this many milliseconds.
@@ -737,6 +741,7 @@ type ByeEvent struct {
 
 // ByeEventReason `rights-changed`: the caller may see more or less than before; the stream starts over with a reset. `token-expired`:
 // come back with another token. `rights-unknown`: the caller's rights could not be checked, for the cluster does not answer.
+// `deleted`: what a stream of one deployment is about is gone.
 type ByeEventReason string
 
 // Capacity GPU totals and node pools.
@@ -2643,6 +2648,21 @@ type GetDeploymentManifestParams struct {
 
 	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
 	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+}
+
+// GetDeploymentMetricsParams defines parameters for GetDeploymentMetrics.
+type GetDeploymentMetricsParams struct {
+	// Namespace The namespace. May be left out where only one namespace has a deployment of this name.
+	Namespace NamespaceOfOne `form:"namespace,omitempty" json:"namespace,omitempty,omitzero"`
+
+	// Runtime The runtime's id. May be left out where only one runtime has a deployment of this name.
+	Runtime RuntimeOfOne `form:"runtime,omitempty" json:"runtime,omitempty,omitzero"`
+
+	// Brief Without the samples, only what they mean.
+	Brief bool `form:"brief,omitempty" json:"brief,omitempty,omitzero"`
+
+	// Follow As a stream.
+	Follow bool `form:"follow,omitempty" json:"follow,omitempty,omitzero"`
 }
 
 // GetPendingReasonsParams defines parameters for GetPendingReasons.

@@ -18,6 +18,7 @@ import (
 	"github.com/kubefoundry/kubefoundry/internal/chat"
 	"github.com/kubefoundry/kubefoundry/internal/huggingface"
 	"github.com/kubefoundry/kubefoundry/internal/install"
+	modelmetrics "github.com/kubefoundry/kubefoundry/internal/metrics"
 	"github.com/kubefoundry/kubefoundry/internal/operations"
 	"github.com/kubefoundry/kubefoundry/internal/settings"
 	"github.com/kubefoundry/kubefoundry/runtimes"
@@ -81,6 +82,9 @@ type Server struct {
 	minGPUs     func(modelID string) (int, bool)
 	chatLimits  chat.Limits
 
+	collector   *modelmetrics.Collector // of deployments' metrics
+	proxyRights *modelmetrics.Rights
+
 	stream  StreamOptions
 	sse     *sse.Server
 	frames  *frames
@@ -123,6 +127,7 @@ func New(o Options) (*Server, error) {
 		s.builders = registry.All()
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
+	s.collector, s.proxyRights = modelmetrics.New(s.closing), modelmetrics.NewRights()
 	s.hurrying, s.hurry = context.WithCancel(context.Background())
 	s.pulse = newPulse(s.stream.Coalesce, s.frames.forget)
 	s.running.Go(func() { s.pulse.run(s.closing, o.View) })
