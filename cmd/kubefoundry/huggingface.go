@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubefoundry/kubefoundry/internal/huggingface"
+	"github.com/kubefoundry/kubefoundry/internal/models"
 	"github.com/kubefoundry/kubefoundry/internal/settings"
 	"github.com/kubefoundry/kubefoundry/runtimes/registry"
 )
@@ -48,4 +49,13 @@ func openSettings(config *rest.Config, namespace string, log *zap.Logger) (*sett
 		providers = append(providers, runtime.Info().ID)
 	}
 	return settings.New(settings.Options{Config: config, Namespace: namespace, Providers: providers, Logger: log.Named("settings")}) //nolint:wrapcheck // it says what it was for
+}
+
+// minGPUs is how many GPUs the catalogue says that a replica of a model needs.
+func minGPUs(model string) (gpus int, ok bool) {
+	entry := models.Find(model)
+	if entry == nil {
+		return 0, false
+	}
+	return entry.MinGPUs, true
 }

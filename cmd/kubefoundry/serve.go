@@ -155,7 +155,7 @@ func (o *serveOptions) run(ctx context.Context) error {
 	server, err := httpapi.New(httpapi.Options{
 		View: documents, Identity: identity, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
 		Logger: log.Named("http"), Registry: registry, Stream: httpapi.StreamOptions{Max: o.maxStreams},
-		Operations: runner, Installer: installer,
+		Operations: runner, Installer: installer, Plans: installer, MinGPUs: minGPUs,
 		HuggingFace: hub, Redirects: o.huggingFace.redirects, Settings: stored,
 		Limits: o.limits, Browser: httpapi.BrowserOptions{Origins: o.origins, Hosts: o.access.hosts(listener.Addr())},
 	})
