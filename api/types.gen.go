@@ -26,6 +26,39 @@ func (e AccessLevel) Valid() bool {
 	}
 }
 
+// Defines values for AikitBuildRequestModelSource.
+const (
+	AikitBuildRequestModelSourceHuggingface AikitBuildRequestModelSource = "huggingface"
+	AikitBuildRequestModelSourcePremade     AikitBuildRequestModelSource = "premade"
+)
+
+// Valid indicates whether the value is a known member of the AikitBuildRequestModelSource enum.
+func (e AikitBuildRequestModelSource) Valid() bool {
+	switch e {
+	case AikitBuildRequestModelSourceHuggingface:
+		return true
+	case AikitBuildRequestModelSourcePremade:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AikitModelComputeType.
+const (
+	AikitModelComputeTypeCpu AikitModelComputeType = "cpu"
+)
+
+// Valid indicates whether the value is a known member of the AikitModelComputeType enum.
+func (e AikitModelComputeType) Valid() bool {
+	switch e {
+	case AikitModelComputeTypeCpu:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AutoscalerDetectionType.
 const (
 	AutoscalerDetectionTypeAksManaged        AutoscalerDetectionType = "aks-managed"
@@ -693,6 +726,126 @@ type Access struct {
 
 // AccessLevel defines model for Access.Level.
 type AccessLevel string
+
+// AikitBuild defines model for AikitBuild.
+type AikitBuild struct {
+	// BuildTime In seconds.
+	BuildTime float64 `json:"buildTime"`
+	ImageRef  string  `json:"imageRef"`
+	Message   string  `json:"message"`
+
+	// Operation The operation's id.
+	Operation string `json:"operation,omitempty,omitzero"`
+
+	// Success False where it goes on.
+	Success    bool `json:"success"`
+	WasPremade bool `json:"wasPremade"`
+}
+
+// AikitBuildRequest defines model for AikitBuildRequest.
+type AikitBuildRequest struct {
+	// GgufFile With huggingface: the file in it.
+	GgufFile string `json:"ggufFile,omitempty,omitzero"`
+
+	// ImageName `aikit-` and the repository when left out.
+	ImageName string `json:"imageName,omitempty,omitzero"`
+
+	// ImageTag The file's quantization when left out, or `custom`.
+	ImageTag string `json:"imageTag,omitempty,omitzero"`
+
+	// ModelId With huggingface: the repository.
+	ModelId     string                       `json:"modelId,omitempty,omitzero"`
+	ModelSource AikitBuildRequestModelSource `json:"modelSource"`
+
+	// Namespace Where the Job runs, and where a Secret hf-token-secret is looked for. KubeFoundry's own when left out.
+	Namespace string `json:"namespace,omitempty,omitzero"`
+
+	// PremadeModel With premade: an id of /api/aikit/models.
+	PremadeModel string `json:"premadeModel,omitempty,omitzero"`
+}
+
+// AikitBuildRequestModelSource defines model for AikitBuildRequest.ModelSource.
+type AikitBuildRequestModelSource string
+
+// AikitBuilder defines model for AikitBuilder.
+type AikitBuilder struct {
+	Driver  string `json:"driver"`
+	Exists  bool   `json:"exists"`
+	Message string `json:"message"`
+	Name    string `json:"name"`
+
+	// Ready The caller may build.
+	Ready   bool `json:"ready"`
+	Running bool `json:"running"`
+}
+
+// AikitInfrastructure defines model for AikitInfrastructure.
+type AikitInfrastructure struct {
+	Builder  AikitBuilder  `json:"builder"`
+	Ready    bool          `json:"ready"`
+	Registry AikitRegistry `json:"registry"`
+}
+
+// AikitModel defines model for AikitModel.
+type AikitModel struct {
+	ComputeType AikitModelComputeType `json:"computeType"`
+	Description string                `json:"description,omitempty,omitzero"`
+	Id          string                `json:"id"`
+	Image       string                `json:"image"`
+	License     string                `json:"license"`
+
+	// ModelName The name under which its server offers the model.
+	ModelName string `json:"modelName"`
+	Name      string `json:"name"`
+	Size      string `json:"size"`
+}
+
+// AikitModelComputeType defines model for AikitModel.ComputeType.
+type AikitModelComputeType string
+
+// AikitModelList defines model for AikitModelList.
+type AikitModelList struct {
+	Models []AikitModel `json:"models"`
+	Total  int          `json:"total"`
+}
+
+// AikitPreview defines model for AikitPreview.
+type AikitPreview struct {
+	ImageRef      string `json:"imageRef"`
+	RegistryUrl   string `json:"registryUrl"`
+	RequiresBuild bool   `json:"requiresBuild"`
+	WasPremade    bool   `json:"wasPremade"`
+}
+
+// AikitRegistry defines model for AikitRegistry.
+type AikitRegistry struct {
+	Installed bool   `json:"installed"`
+	Message   string `json:"message"`
+	Ready     bool   `json:"ready"`
+
+	// Url Where nodes pull from.
+	Url string `json:"url"`
+}
+
+// AikitSetup defines model for AikitSetup.
+type AikitSetup struct {
+	Builder  AikitSetupBuilder  `json:"builder"`
+	Message  string             `json:"message"`
+	Registry AikitSetupRegistry `json:"registry"`
+	Success  bool               `json:"success"`
+}
+
+// AikitSetupBuilder defines model for AikitSetupBuilder.
+type AikitSetupBuilder struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+}
+
+// AikitSetupRegistry defines model for AikitSetupRegistry.
+type AikitSetupRegistry struct {
+	Ready bool   `json:"ready"`
+	Url   string `json:"url"`
+}
 
 // Autoscaler The one document of kind `autoscaler`.
 type Autoscaler struct {
@@ -2518,6 +2671,12 @@ type Failure = ErrorBody
 // Nodes defines model for Nodes.
 type Nodes = NodeList
 
+// BuildAikitImageParams defines parameters for BuildAikitImage.
+type BuildAikitImageParams struct {
+	// Prefer `respond-async` for an answer at once, with the operation.
+	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+}
+
 // ListNodesParams defines parameters for ListNodes.
 type ListNodesParams struct {
 	// IncludeCordoned Also nodes that take no new pods.
@@ -2910,6 +3069,12 @@ type GetStreamParams struct {
 	// Since Cursor of a list or of an earlier stream. The header Last-Event-ID, which EventSource sends, wins.
 	Since string `form:"since,omitempty" json:"since,omitempty,omitzero"`
 }
+
+// BuildAikitImageJSONRequestBody defines body for BuildAikitImage for application/json ContentType.
+type BuildAikitImageJSONRequestBody = AikitBuildRequest
+
+// PreviewAikitBuildJSONRequestBody defines body for PreviewAikitBuild for application/json ContentType.
+type PreviewAikitBuildJSONRequestBody = AikitBuildRequest
 
 // CreateDeploymentJSONRequestBody defines body for CreateDeployment for application/json ContentType.
 type CreateDeploymentJSONRequestBody = DeploymentConfig

@@ -15,6 +15,24 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// BuildAikitImage Build an image with a model in it from a GGUF file, in a Job and as the caller.
+	// (POST /api/aikit/build)
+	BuildAikitImage(w http.ResponseWriter, r *http.Request, params BuildAikitImageParams)
+	// PreviewAikitBuild Which image a build would make.
+	// (POST /api/aikit/build/preview)
+	PreviewAikitBuild(w http.ResponseWriter, r *http.Request)
+	// SetupAikitInfrastructure Make the registry for built images in KubeFoundry's own namespace, as the caller. It may be repeated.
+	// (POST /api/aikit/infrastructure/setup)
+	SetupAikitInfrastructure(w http.ResponseWriter, r *http.Request)
+	// GetAikitInfrastructure Whether images can be built.
+	// (GET /api/aikit/infrastructure/status)
+	GetAikitInfrastructure(w http.ResponseWriter, r *http.Request)
+	// ListAikitModels AIKit's ready images with a model in them.
+	// (GET /api/aikit/models)
+	ListAikitModels(w http.ResponseWriter, r *http.Request)
+
+	// (GET /api/aikit/models/{id})
+	GetAikitModel(w http.ResponseWriter, r *http.Request, id string)
 
 	// (GET /api/autoscaler/detection)
 	GetAutoscalerDetection(w http.ResponseWriter, r *http.Request)
@@ -220,6 +238,129 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// BuildAikitImage operation middleware
+func (siw *ServerInterfaceWrapper) BuildAikitImage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BuildAikitImageParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = Prefer
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BuildAikitImage(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewAikitBuild operation middleware
+func (siw *ServerInterfaceWrapper) PreviewAikitBuild(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewAikitBuild(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetupAikitInfrastructure operation middleware
+func (siw *ServerInterfaceWrapper) SetupAikitInfrastructure(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetupAikitInfrastructure(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAikitInfrastructure operation middleware
+func (siw *ServerInterfaceWrapper) GetAikitInfrastructure(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAikitInfrastructure(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAikitModels operation middleware
+func (siw *ServerInterfaceWrapper) ListAikitModels(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAikitModels(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAikitModel operation middleware
+func (siw *ServerInterfaceWrapper) GetAikitModel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAikitModel(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // GetAutoscalerDetection operation middleware
 func (siw *ServerInterfaceWrapper) GetAutoscalerDetection(w http.ResponseWriter, r *http.Request) {
@@ -3141,6 +3282,18 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/models/gguf-files", wrapper.ListGgufFiles).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/models/fit", wrapper.GetModelFit).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/aikit/models", wrapper.ListAikitModels).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/aikit/models/{id}", wrapper.GetAikitModel).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/aikit/build", wrapper.BuildAikitImage).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/aikit/build/preview", wrapper.PreviewAikitBuild).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/aikit/infrastructure/status", wrapper.GetAikitInfrastructure).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/aikit/infrastructure/setup", wrapper.SetupAikitInfrastructure).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/oauth/huggingface/config", wrapper.GetHuggingFaceLogin).Methods(http.MethodGet)
 
