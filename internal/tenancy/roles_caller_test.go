@@ -48,7 +48,9 @@ var (
 )
 
 // verbs are what the API server takes methods for.
-var verbs = map[string]string{http.MethodGet: "get", http.MethodDelete: "delete"}
+var verbs = map[string]string{
+	http.MethodGet: "get", http.MethodDelete: "delete", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch",
+}
 
 // asking is a caller on a way.
 type asking struct {

@@ -13,8 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubefoundry/kubefoundry/api"
+	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 	"github.com/kubefoundry/kubefoundry/runtimes/registry"
 )
 
@@ -83,6 +85,20 @@ var answers = map[string]func(*testing.T, asking){
 		}
 	},
 	"GET /api/deployments/{name}/logs": logs,
+	"GET /api/deployments/{name}/manifest": func(t *testing.T, a asking) {
+		for _, d := range one(t, a, http.MethodGet, "/manifest") {
+			got := a.get(t, d.target("/manifest"))
+			if mayGet(t, a.who, d) {
+				require.Equal(t, d.name, read[api.DeploymentManifests](t, got).Resources[0].Name)
+			} else {
+				require.Equal(t, api.ErrorCodeForbidden, refusal(t, got, http.StatusForbidden).Code)
+			}
+		}
+	},
+	// Without a body these are refused before anything is looked up; internal/deploying asks them as people with rights and without.
+	"POST /api/deployments":         incomplete(http.MethodPost, "/api/deployments"),
+	"POST /api/deployments/preview": incomplete(http.MethodPost, "/api/deployments/preview"),
+	"PATCH /api/deployments/{name}": incomplete(http.MethodPatch, "/api/deployments/twin"),
 	"DELETE /api/deployments/{name}": func(t *testing.T, a asking) {
 		before := a.world.ours(t)
 		for _, d := range one(t, a, http.MethodDelete, "") {
@@ -100,6 +116,20 @@ var answers = map[string]func(*testing.T, asking){
 		require.Equal(t, http.StatusOK, head.status)
 		require.Equal(t, "text/event-stream", head.header.Get("Content-Type"))
 	},
+}
+
+func mayGet(t *testing.T, who *devcluster.Identity, d deployment) bool {
+	t.Helper()
+	_, err := newClient(t, who.Config()).dynamic.Resource(resources()[d.runtime]).Namespace(d.namespace).Get(t.Context(), d.name, metav1.GetOptions{})
+	require.True(t, err == nil || apierrors.IsForbidden(err), "%v", err)
+	return err == nil
+}
+
+// incomplete is for routes that want a body, and tell everybody so who sends none.
+func incomplete(method, path string) func(*testing.T, asking) {
+	return func(t *testing.T, a asking) {
+		require.Equal(t, api.ErrorCodeInvalidRequest, refusal(t, a.ask(t, method, path), http.StatusBadRequest).Code)
+	}
 }
 
 func open(t *testing.T, a asking) {
@@ -296,7 +326,7 @@ func one(t *testing.T, a asking, method, suffix string) (visible []deployment) {
 			same(d.name, a.ask(t, method, bare), a.ask(t, method, bareNone), d.name, none.name)
 			same(d.name, a.ask(t, method, bare+"?namespace="+d.namespace), a.ask(t, method, bareNone+"?namespace="+d.namespace), d.name, none.name)
 			same(d.name, a.ask(t, method, bare+"?runtime="+d.runtime), a.ask(t, method, bareNone+"?runtime="+d.runtime), d.name, none.name)
-		case count == 1 && method == http.MethodGet && suffix != "/logs":
+		case count == 1 && method == http.MethodGet && suffix != "/logs" && suffix != "/manifest": // these take a right more
 			require.Equal(t, http.StatusOK, a.get(t, bare).status, "the only one that they see")
 		case count > 1:
 			e := refusal(t, a.ask(t, method, bare), http.StatusConflict)
