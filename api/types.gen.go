@@ -26,6 +26,42 @@ func (e AccessLevel) Valid() bool {
 	}
 }
 
+// Defines values for AiAnalysisRequestOptimizeFor.
+const (
+	AiAnalysisRequestOptimizeForLatency    AiAnalysisRequestOptimizeFor = "latency"
+	AiAnalysisRequestOptimizeForThroughput AiAnalysisRequestOptimizeFor = "throughput"
+)
+
+// Valid indicates whether the value is a known member of the AiAnalysisRequestOptimizeFor enum.
+func (e AiAnalysisRequestOptimizeFor) Valid() bool {
+	switch e {
+	case AiAnalysisRequestOptimizeForLatency:
+		return true
+	case AiAnalysisRequestOptimizeForThroughput:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AiSource.
+const (
+	AiSourceAnalytic AiSource = "analytic"
+	AiSourceCli      AiSource = "cli"
+)
+
+// Valid indicates whether the value is a known member of the AiSource enum.
+func (e AiSource) Valid() bool {
+	switch e {
+	case AiSourceAnalytic:
+		return true
+	case AiSourceCli:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AikitBuildRequestModelSource.
 const (
 	AikitBuildRequestModelSourceHuggingface AikitBuildRequestModelSource = "huggingface"
@@ -61,10 +97,14 @@ func (e AikitModelComputeType) Valid() bool {
 
 // Defines values for AutoscalerDetectionType.
 const (
-	AutoscalerDetectionTypeAksManaged        AutoscalerDetectionType = "aks-managed"
-	AutoscalerDetectionTypeClusterAutoscaler AutoscalerDetectionType = "cluster-autoscaler"
-	AutoscalerDetectionTypeNone              AutoscalerDetectionType = "none"
-	AutoscalerDetectionTypeUnknown           AutoscalerDetectionType = "unknown"
+	AutoscalerDetectionTypeAksManaged          AutoscalerDetectionType = "aks-managed"
+	AutoscalerDetectionTypeClusterAutoscaler   AutoscalerDetectionType = "cluster-autoscaler"
+	AutoscalerDetectionTypeEksAutoMode         AutoscalerDetectionType = "eks-auto-mode"
+	AutoscalerDetectionTypeGkeAutoprovisioning AutoscalerDetectionType = "gke-autoprovisioning"
+	AutoscalerDetectionTypeGkeAutoscaler       AutoscalerDetectionType = "gke-autoscaler"
+	AutoscalerDetectionTypeKarpenter           AutoscalerDetectionType = "karpenter"
+	AutoscalerDetectionTypeNone                AutoscalerDetectionType = "none"
+	AutoscalerDetectionTypeUnknown             AutoscalerDetectionType = "unknown"
 )
 
 // Valid indicates whether the value is a known member of the AutoscalerDetectionType enum.
@@ -73,6 +113,14 @@ func (e AutoscalerDetectionType) Valid() bool {
 	case AutoscalerDetectionTypeAksManaged:
 		return true
 	case AutoscalerDetectionTypeClusterAutoscaler:
+		return true
+	case AutoscalerDetectionTypeEksAutoMode:
+		return true
+	case AutoscalerDetectionTypeGkeAutoprovisioning:
+		return true
+	case AutoscalerDetectionTypeGkeAutoscaler:
+		return true
+	case AutoscalerDetectionTypeKarpenter:
 		return true
 	case AutoscalerDetectionTypeNone:
 		return true
@@ -131,6 +179,27 @@ func (e ChangeOp) Valid() bool {
 	}
 }
 
+// Defines values for CloudProvider.
+const (
+	CloudProviderAws   CloudProvider = "aws"
+	CloudProviderAzure CloudProvider = "azure"
+	CloudProviderGcp   CloudProvider = "gcp"
+)
+
+// Valid indicates whether the value is a known member of the CloudProvider enum.
+func (e CloudProvider) Valid() bool {
+	switch e {
+	case CloudProviderAws:
+		return true
+	case CloudProviderAzure:
+		return true
+	case CloudProviderGcp:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ContainerState.
 const (
 	ContainerStateRunning    ContainerState = "running"
@@ -146,6 +215,48 @@ func (e ContainerState) Valid() bool {
 	case ContainerStateTerminated:
 		return true
 	case ContainerStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CostConfidence.
+const (
+	CostConfidenceHigh   CostConfidence = "high"
+	CostConfidenceLow    CostConfidence = "low"
+	CostConfidenceMedium CostConfidence = "medium"
+)
+
+// Valid indicates whether the value is a known member of the CostConfidence enum.
+func (e CostConfidence) Valid() bool {
+	switch e {
+	case CostConfidenceHigh:
+		return true
+	case CostConfidenceLow:
+		return true
+	case CostConfidenceMedium:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CostSource.
+const (
+	CostSourceCloudApi   CostSource = "cloud-api"
+	CostSourcePriceTable CostSource = "price-table"
+	CostSourceUnknown    CostSource = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the CostSource enum.
+func (e CostSource) Valid() bool {
+	switch e {
+	case CostSourceCloudApi:
+		return true
+	case CostSourcePriceTable:
+		return true
+	case CostSourceUnknown:
 		return true
 	default:
 		return false
@@ -281,6 +392,21 @@ func (e HfSecretNamespaceState) Valid() bool {
 	case HfSecretNamespaceStatePresent:
 		return true
 	case HfSecretNamespaceStateUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InstancePricePriceType.
+const (
+	InstancePricePriceTypeOndemand InstancePricePriceType = "ondemand"
+)
+
+// Valid indicates whether the value is a known member of the InstancePricePriceType enum.
+func (e InstancePricePriceType) Valid() bool {
+	switch e {
+	case InstancePricePriceTypeOndemand:
 		return true
 	default:
 		return false
@@ -470,6 +596,24 @@ func (e ModelInfoSource) Valid() bool {
 	}
 }
 
+// Defines values for NodePoolCostsPricingSource.
+const (
+	NodePoolCostsPricingSourceRealtimeWithFallback NodePoolCostsPricingSource = "realtime-with-fallback"
+	NodePoolCostsPricingSourceStatic               NodePoolCostsPricingSource = "static"
+)
+
+// Valid indicates whether the value is a known member of the NodePoolCostsPricingSource enum.
+func (e NodePoolCostsPricingSource) Valid() bool {
+	switch e {
+	case NodePoolCostsPricingSourceRealtimeWithFallback:
+		return true
+	case NodePoolCostsPricingSourceStatic:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperationKind.
 const (
 	OperationKindBuild      OperationKind = "build"
@@ -581,6 +725,27 @@ func (e PodPhase) Valid() bool {
 	}
 }
 
+// Defines values for PoolPricingSource.
+const (
+	PoolPricingSourceCached    PoolPricingSource = "cached"
+	PoolPricingSourceListPrice PoolPricingSource = "list-price"
+	PoolPricingSourceRealtime  PoolPricingSource = "realtime"
+)
+
+// Valid indicates whether the value is a known member of the PoolPricingSource enum.
+func (e PoolPricingSource) Valid() bool {
+	switch e {
+	case PoolPricingSourceCached:
+		return true
+	case PoolPricingSourceListPrice:
+		return true
+	case PoolPricingSourceRealtime:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReasonResourceType.
 const (
 	ReasonResourceTypeCpu    ReasonResourceType = "cpu"
@@ -659,6 +824,24 @@ func (e SourceState) Valid() bool {
 	}
 }
 
+// Defines values for GetNodePoolCostsParamsComputeType.
+const (
+	GetNodePoolCostsParamsComputeTypeCpu GetNodePoolCostsParamsComputeType = "cpu"
+	GetNodePoolCostsParamsComputeTypeGpu GetNodePoolCostsParamsComputeType = "gpu"
+)
+
+// Valid indicates whether the value is a known member of the GetNodePoolCostsParamsComputeType enum.
+func (e GetNodePoolCostsParamsComputeType) Valid() bool {
+	switch e {
+	case GetNodePoolCostsParamsComputeTypeCpu:
+		return true
+	case GetNodePoolCostsParamsComputeTypeGpu:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListDeploymentsParamsSort.
 const (
 	ListDeploymentsParamsSortCreatedAt ListDeploymentsParamsSort = "createdAt"
@@ -726,6 +909,77 @@ type Access struct {
 
 // AccessLevel defines model for Access.Level.
 type AccessLevel string
+
+// AiAnalysis defines model for AiAnalysis.
+type AiAnalysis struct {
+	// Backend The engine that it is for, or `analytic`.
+	Backend string   `json:"backend,omitempty,omitzero"`
+	Config  AiConfig `json:"config"`
+	Error   string   `json:"error,omitempty,omitzero"`
+	Mode    Mode     `json:"mode"`
+
+	// Prediction What NVIDIA's AI Configurator predicts.
+	Prediction *AiPrediction `json:"prediction,omitempty"`
+	Replicas   int           `json:"replicas"`
+
+	// Source `cli`: NVIDIA's AI Configurator. `analytic`: worked out from sizes, without any claim of speed.
+	Source            AiSource `json:"source"`
+	Success           bool     `json:"success"`
+	SupportedBackends []string `json:"supportedBackends,omitempty,omitzero"`
+	Warnings          []string `json:"warnings"`
+}
+
+// AiAnalysisRequest defines model for AiAnalysisRequest.
+type AiAnalysisRequest struct {
+	// ContextLength The longest conversation. What fits when left out.
+	ContextLength int                          `json:"contextLength,omitempty,omitzero"`
+	GpuCount      int                          `json:"gpuCount"`
+	GpuType       string                       `json:"gpuType"`
+	MaxLatencyMs  float64                      `json:"maxLatencyMs,omitempty,omitzero"`
+	ModelId       string                       `json:"modelId"`
+	OptimizeFor   AiAnalysisRequestOptimizeFor `json:"optimizeFor,omitempty,omitzero"`
+}
+
+// AiAnalysisRequestOptimizeFor defines model for AiAnalysisRequest.OptimizeFor.
+type AiAnalysisRequestOptimizeFor string
+
+// AiConfig defines model for AiConfig.
+type AiConfig struct {
+	DecodeReplicas         int     `json:"decodeReplicas,omitempty,omitzero"`
+	DecodeTensorParallel   int     `json:"decodeTensorParallel,omitempty,omitzero"`
+	GpuMemoryUtilization   float64 `json:"gpuMemoryUtilization"`
+	MaxBatchSize           int     `json:"maxBatchSize"`
+	MaxModelLen            int     `json:"maxModelLen"`
+	MaxNumSeqs             int     `json:"maxNumSeqs,omitempty,omitzero"`
+	PipelineParallelDegree int     `json:"pipelineParallelDegree,omitempty,omitzero"`
+	PrefillReplicas        int     `json:"prefillReplicas,omitempty,omitzero"`
+	PrefillTensorParallel  int     `json:"prefillTensorParallel,omitempty,omitzero"`
+	TensorParallelDegree   int     `json:"tensorParallelDegree"`
+}
+
+// AiConfiguratorStatus defines model for AiConfiguratorStatus.
+type AiConfiguratorStatus struct {
+	// Available Whether suggestions are to be had, which they are.
+	Available bool `json:"available"`
+
+	// Error Why NVIDIA's AI Configurator is not asked.
+	Error            string `json:"error,omitempty,omitzero"`
+	RunningInCluster bool   `json:"runningInCluster,omitempty,omitzero"`
+
+	// Source `cli`: NVIDIA's AI Configurator. `analytic`: worked out from sizes, without any claim of speed.
+	Source  AiSource `json:"source"`
+	Version string   `json:"version,omitempty,omitzero"`
+}
+
+// AiPrediction defines model for AiPrediction.
+type AiPrediction struct {
+	TimePerOutputTokenMs  *float64 `json:"timePerOutputTokenMs,omitempty"`
+	TimeToFirstTokenMs    *float64 `json:"timeToFirstTokenMs,omitempty"`
+	TokensPerSecondPerGpu *float64 `json:"tokensPerSecondPerGpu,omitempty"`
+}
+
+// AiSource `cli`: NVIDIA's AI Configurator. `analytic`: worked out from sizes, without any claim of speed.
+type AiSource string
 
 // AikitBuild defines model for AikitBuild.
 type AikitBuild struct {
@@ -897,6 +1151,13 @@ type ByeEvent struct {
 // `deleted`: what a stream of one deployment is about is gone.
 type ByeEventReason string
 
+// CacheStats defines model for CacheStats.
+type CacheStats struct {
+	MaxEntries int `json:"maxEntries"`
+	Size       int `json:"size"`
+	TtlMs      int `json:"ttlMs"`
+}
+
 // Capacity GPU totals and node pools.
 type Capacity struct {
 	// Access Missing where the caller may see the node pools.
@@ -940,6 +1201,9 @@ type ChangeOp string
 type ChangesEvent struct {
 	Changes []Change `json:"changes"`
 }
+
+// CloudProvider defines model for CloudProvider.
+type CloudProvider string
 
 // ClusterFit defines model for ClusterFit.
 type ClusterFit struct {
@@ -1058,6 +1322,69 @@ type Container struct {
 
 // ContainerState defines model for Container.State.
 type ContainerState string
+
+// CostBreakdown defines model for CostBreakdown.
+type CostBreakdown struct {
+	// Estimate Without figures where the source is `unknown`.
+	Estimate CostEstimate `json:"estimate"`
+
+	// GpuModel As the label has it.
+	GpuModel string `json:"gpuModel"`
+
+	// NormalizedGpuModel The GPU that it means, empty where that is not known.
+	NormalizedGpuModel string `json:"normalizedGpuModel"`
+
+	// Notes What a reader has to know beside the figures, or why there are none.
+	Notes     []string   `json:"notes"`
+	PerGpu    CostPerGpu `json:"perGpu"`
+	TotalGpus int        `json:"totalGpus"`
+}
+
+// CostConfidence defines model for CostConfidence.
+type CostConfidence string
+
+// CostEstimate Without figures where the source is `unknown`.
+type CostEstimate struct {
+	// AsOf The day of the price.
+	AsOf       string         `json:"asOf,omitempty,omitzero"`
+	Confidence CostConfidence `json:"confidence"`
+	Currency   string         `json:"currency"`
+	Hourly     *float64       `json:"hourly,omitempty"`
+	Monthly    *float64       `json:"monthly,omitempty"`
+	Provider   CloudProvider  `json:"provider,omitempty,omitzero"`
+
+	// Region The region of the price.
+	Region string `json:"region,omitempty,omitzero"`
+
+	// Source `cloud-api`: the provider was asked, an hour ago at most. `price-table`: a list price of the day given. `unknown`: there is no figure.
+	Source CostSource `json:"source"`
+}
+
+// CostEstimated defines model for CostEstimated.
+type CostEstimated struct {
+	Breakdown CostBreakdown `json:"breakdown"`
+	Success   bool          `json:"success"`
+}
+
+// CostPerGpu defines model for CostPerGpu.
+type CostPerGpu struct {
+	Hourly  *float64 `json:"hourly,omitempty"`
+	Monthly *float64 `json:"monthly,omitempty"`
+}
+
+// CostRequest defines model for CostRequest.
+type CostRequest struct {
+	// GpuCount GPUs of one replica.
+	GpuCount int    `json:"gpuCount"`
+	GpuType  string `json:"gpuType"`
+
+	// HoursPerMonth 730 when left out.
+	HoursPerMonth int `json:"hoursPerMonth,omitempty,omitzero"`
+	Replicas      int `json:"replicas"`
+}
+
+// CostSource `cloud-api`: the provider was asked, an hour ago at most. `price-table`: a list price of the day given. `unknown`: there is no figure.
+type CostSource string
 
 // Crd defines model for Crd.
 type Crd struct {
@@ -1532,6 +1859,31 @@ type GpuCapacity struct {
 	TotalMemoryGb int `json:"totalMemoryGb,omitempty,omitzero"`
 }
 
+// GpuLabelMeaning defines model for GpuLabelMeaning.
+type GpuLabelMeaning struct {
+	GpuInfo *GpuModel `json:"gpuInfo"`
+
+	// NormalizedModel Null where the label is not known.
+	NormalizedModel *string `json:"normalizedModel"`
+	OriginalLabel   string  `json:"originalLabel"`
+	Success         bool    `json:"success"`
+}
+
+// GpuModel defines model for GpuModel.
+type GpuModel struct {
+	Generation string `json:"generation"`
+	MemoryGb   int    `json:"memoryGb"`
+	Model      string `json:"model"`
+	Vendor     string `json:"vendor"`
+}
+
+// GpuModelList defines model for GpuModelList.
+type GpuModelList struct {
+	Models  []GpuModel `json:"models"`
+	Note    string     `json:"note"`
+	Success bool       `json:"success"`
+}
+
 // GpuOperatorStatus defines model for GpuOperatorStatus.
 type GpuOperatorStatus struct {
 	CrdFound bool `json:"crdFound"`
@@ -1550,6 +1902,20 @@ type GpuOperatorStatus struct {
 	OperatorRunning bool          `json:"operatorRunning"`
 	Releases        []HelmRelease `json:"releases,omitempty,omitzero"`
 	TotalGPUs       int           `json:"totalGPUs"`
+}
+
+// GpuProductMeaning defines model for GpuProductMeaning.
+type GpuProductMeaning struct {
+	GpuProduct string `json:"gpuProduct"`
+	Known      bool   `json:"known"`
+
+	// Normalized The GPU's name, or the label as it was given where it is not known.
+	Normalized string `json:"normalized"`
+}
+
+// GpuProductRequest defines model for GpuProductRequest.
+type GpuProductRequest struct {
+	GpuProduct string `json:"gpuProduct"`
 }
 
 // GpuTotals The one document of kind `capacity`. It names nothing, and every caller may see it.
@@ -1815,6 +2181,36 @@ type InstallationStep struct {
 	Command     string `json:"command,omitempty,omitzero"`
 	Description string `json:"description"`
 	Title       string `json:"title"`
+}
+
+// InstancePrice defines model for InstancePrice.
+type InstancePrice struct {
+	Confidence   CostConfidence `json:"confidence"`
+	Currency     string         `json:"currency"`
+	GpuCount     int            `json:"gpuCount,omitempty,omitzero"`
+	GpuModel     string         `json:"gpuModel,omitempty,omitzero"`
+	HourlyPrice  float64        `json:"hourlyPrice"`
+	InstanceType string         `json:"instanceType"`
+
+	// LastUpdated The day of the price.
+	LastUpdated string                 `json:"lastUpdated"`
+	Notes       []string               `json:"notes"`
+	PriceType   InstancePricePriceType `json:"priceType"`
+	Provider    CloudProvider          `json:"provider"`
+	Region      string                 `json:"region"`
+
+	// Source `cloud-api`: the provider was asked, an hour ago at most. `price-table`: a list price of the day given. `unknown`: there is no figure.
+	Source CostSource `json:"source"`
+}
+
+// InstancePricePriceType defines model for InstancePrice.PriceType.
+type InstancePricePriceType string
+
+// InstancePriceAnswer defines model for InstancePriceAnswer.
+type InstancePriceAnswer struct {
+	Cached  bool          `json:"cached"`
+	Price   InstancePrice `json:"price"`
+	Success bool          `json:"success"`
 }
 
 // Kind A kind of document.
@@ -2204,6 +2600,34 @@ type NodePool struct {
 	Region        string `json:"region,omitempty,omitzero"`
 }
 
+// NodePoolCost defines model for NodePoolCost.
+type NodePoolCost struct {
+	AvailableGpus int           `json:"availableGpus"`
+	CostBreakdown CostBreakdown `json:"costBreakdown"`
+
+	// GpuModel `CPU` for a pool without GPUs.
+	GpuModel     string `json:"gpuModel"`
+	InstanceType string `json:"instanceType,omitempty,omitzero"`
+	PoolName     string `json:"poolName"`
+
+	// RealtimePricing Where there is a price.
+	RealtimePricing *PoolPricing `json:"realtimePricing,omitempty"`
+	Region          string       `json:"region,omitempty,omitzero"`
+}
+
+// NodePoolCosts defines model for NodePoolCosts.
+type NodePoolCosts struct {
+	// Access Missing where the caller may see the node pools.
+	Access        *Access                    `json:"access,omitempty"`
+	CacheStats    CacheStats                 `json:"cacheStats"`
+	NodePoolCosts []NodePoolCost             `json:"nodePoolCosts"`
+	PricingSource NodePoolCostsPricingSource `json:"pricingSource"`
+	Success       bool                       `json:"success"`
+}
+
+// NodePoolCostsPricingSource defines model for NodePoolCosts.PricingSource.
+type NodePoolCostsPricingSource string
+
 // NodePools The one document of kind `pools`.
 type NodePools struct {
 	NodePools []NodePool `json:"nodePools"`
@@ -2336,6 +2760,24 @@ type PodSummary struct {
 	Reason   string   `json:"reason,omitempty,omitzero"`
 	Restarts int      `json:"restarts"`
 }
+
+// PoolPricing defines model for PoolPricing.
+type PoolPricing struct {
+	Currency string `json:"currency"`
+
+	// HourlyPrice Of the deployment, as in the breakdown.
+	HourlyPrice  float64 `json:"hourlyPrice"`
+	InstanceType string  `json:"instanceType"`
+
+	// MachineHourlyPrice Of one whole machine.
+	MachineHourlyPrice float64           `json:"machineHourlyPrice,omitempty,omitzero"`
+	MonthlyPrice       float64           `json:"monthlyPrice"`
+	Region             string            `json:"region,omitempty,omitzero"`
+	Source             PoolPricingSource `json:"source"`
+}
+
+// PoolPricingSource defines model for PoolPricing.Source.
+type PoolPricingSource string
 
 // PrimaryResource defines model for PrimaryResource.
 type PrimaryResource struct {
@@ -2671,6 +3113,12 @@ type Failure = ErrorBody
 // Nodes defines model for Nodes.
 type Nodes = NodeList
 
+// AnalyzeModelParams defines parameters for AnalyzeModel.
+type AnalyzeModelParams struct {
+	// XHFToken A token of Hugging Face's, for gated and private models. The token of the cluster never goes there.
+	XHFToken HubToken `json:"X-HF-Token,omitempty,omitzero"`
+}
+
 // BuildAikitImageParams defines parameters for BuildAikitImage.
 type BuildAikitImageParams struct {
 	// Prefer `respond-async` for an answer at once, with the operation.
@@ -2684,6 +3132,39 @@ type ListNodesParams struct {
 
 	// IfNoneMatch The ETag of an earlier answer. 304 if it still holds.
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// GetInstancePriceParams defines parameters for GetInstancePrice.
+type GetInstancePriceParams struct {
+	// InstanceType As the provider names it: Standard_NC24ads_A100_v4, g5.xlarge, g2-standard-4.
+	InstanceType string `form:"instanceType" json:"instanceType"`
+
+	// Region As the provider names it. When left out, the one that the table of list prices is for.
+	Region string `form:"region,omitempty" json:"region,omitempty,omitzero"`
+}
+
+// GetNodePoolCostsParams defines parameters for GetNodePoolCosts.
+type GetNodePoolCostsParams struct {
+	// GpuCount GPUs of one replica. 1 when left out.
+	GpuCount int `form:"gpuCount,omitempty" json:"gpuCount,omitempty,omitzero"`
+
+	// Replicas 1 when left out.
+	Replicas int `form:"replicas,omitempty" json:"replicas,omitempty,omitzero"`
+
+	// Realtime Whether the provider may be asked. It may when left out.
+	Realtime bool `form:"realtime,omitempty" json:"realtime,omitempty,omitzero"`
+
+	// ComputeType Pools with GPUs, which is meant when left out, or those without.
+	ComputeType GetNodePoolCostsParamsComputeType `form:"computeType,omitempty" json:"computeType,omitempty,omitzero"`
+}
+
+// GetNodePoolCostsParamsComputeType defines parameters for GetNodePoolCosts.
+type GetNodePoolCostsParamsComputeType string
+
+// NormalizeGpuLabelParams defines parameters for NormalizeGpuLabel.
+type NormalizeGpuLabelParams struct {
+	// Label A node's label or what somebody typed.
+	Label string `form:"label" json:"label"`
 }
 
 // ListDeploymentsParams defines parameters for ListDeployments.
@@ -3070,11 +3551,20 @@ type GetStreamParams struct {
 	Since string `form:"since,omitempty" json:"since,omitempty,omitzero"`
 }
 
+// AnalyzeModelJSONRequestBody defines body for AnalyzeModel for application/json ContentType.
+type AnalyzeModelJSONRequestBody = AiAnalysisRequest
+
+// NormalizeGpuProductJSONRequestBody defines body for NormalizeGpuProduct for application/json ContentType.
+type NormalizeGpuProductJSONRequestBody = GpuProductRequest
+
 // BuildAikitImageJSONRequestBody defines body for BuildAikitImage for application/json ContentType.
 type BuildAikitImageJSONRequestBody = AikitBuildRequest
 
 // PreviewAikitBuildJSONRequestBody defines body for PreviewAikitBuild for application/json ContentType.
 type PreviewAikitBuildJSONRequestBody = AikitBuildRequest
+
+// EstimateCostJSONRequestBody defines body for EstimateCost for application/json ContentType.
+type EstimateCostJSONRequestBody = CostRequest
 
 // CreateDeploymentJSONRequestBody defines body for CreateDeployment for application/json ContentType.
 type CreateDeploymentJSONRequestBody = DeploymentConfig

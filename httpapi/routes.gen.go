@@ -15,6 +15,15 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// AnalyzeModel Suggest how to run a model on GPUs.
+	// (POST /api/aiconfigurator/analyze)
+	AnalyzeModel(w http.ResponseWriter, r *http.Request, params AnalyzeModelParams)
+	// NormalizeGpuProduct What GPU a product label means.
+	// (POST /api/aiconfigurator/normalize-gpu)
+	NormalizeGpuProduct(w http.ResponseWriter, r *http.Request)
+	// GetAiConfiguratorStatus Where suggestions of how to run a model are from.
+	// (GET /api/aiconfigurator/status)
+	GetAiConfiguratorStatus(w http.ResponseWriter, r *http.Request)
 	// BuildAikitImage Build an image with a model in it from a GGUF file, in a Job and as the caller.
 	// (POST /api/aikit/build)
 	BuildAikitImage(w http.ResponseWriter, r *http.Request, params BuildAikitImageParams)
@@ -51,6 +60,21 @@ type ServerInterface interface {
 	// GetClusterVersion Same as /api/health/version.
 	// (GET /api/cluster/version)
 	GetClusterVersion(w http.ResponseWriter, r *http.Request)
+	// EstimateCost What GPUs of a kind cost, from the table of list prices.
+	// (POST /api/costs/estimate)
+	EstimateCost(w http.ResponseWriter, r *http.Request)
+	// ListGpuModels GPUs that are known.
+	// (GET /api/costs/gpu-models)
+	ListGpuModels(w http.ResponseWriter, r *http.Request)
+	// GetInstancePrice What a machine costs for an hour on demand, with Linux.
+	// (GET /api/costs/instance-price)
+	GetInstancePrice(w http.ResponseWriter, r *http.Request, params GetInstancePriceParams)
+	// GetNodePoolCosts What a deployment would cost on each of the cluster's node pools.
+	// (GET /api/costs/node-pools)
+	GetNodePoolCosts(w http.ResponseWriter, r *http.Request, params GetNodePoolCostsParams)
+	// NormalizeGpuLabel What GPU a label means.
+	// (GET /api/costs/normalize-gpu)
+	NormalizeGpuLabel(w http.ResponseWriter, r *http.Request, params NormalizeGpuLabelParams)
 	// ListDeployments Deployments of every runtime in every namespace.
 	// (GET /api/deployments)
 	ListDeployments(w http.ResponseWriter, r *http.Request, params ListDeploymentsParams)
@@ -238,6 +262,75 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// AnalyzeModel operation middleware
+func (siw *ServerInterfaceWrapper) AnalyzeModel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AnalyzeModelParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-HF-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-HF-Token")]; found {
+		var XHFToken HubToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-HF-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-HF-Token", valueList[0], &XHFToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-HF-Token", Err: err})
+			return
+		}
+
+		params.XHFToken = XHFToken
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AnalyzeModel(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// NormalizeGpuProduct operation middleware
+func (siw *ServerInterfaceWrapper) NormalizeGpuProduct(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.NormalizeGpuProduct(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAiConfiguratorStatus operation middleware
+func (siw *ServerInterfaceWrapper) GetAiConfiguratorStatus(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAiConfiguratorStatus(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // BuildAikitImage operation middleware
 func (siw *ServerInterfaceWrapper) BuildAikitImage(w http.ResponseWriter, r *http.Request) {
@@ -477,6 +570,185 @@ func (siw *ServerInterfaceWrapper) GetClusterVersion(w http.ResponseWriter, r *h
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetClusterVersion(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EstimateCost operation middleware
+func (siw *ServerInterfaceWrapper) EstimateCost(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EstimateCost(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGpuModels operation middleware
+func (siw *ServerInterfaceWrapper) ListGpuModels(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGpuModels(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInstancePrice operation middleware
+func (siw *ServerInterfaceWrapper) GetInstancePrice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInstancePriceParams
+
+	// ------------- Required query parameter "instanceType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "instanceType", r.URL.Query(), &params.InstanceType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "instanceType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "instanceType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "region" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "region", r.URL.Query(), &params.Region, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "region"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "region", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInstancePrice(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetNodePoolCosts operation middleware
+func (siw *ServerInterfaceWrapper) GetNodePoolCosts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetNodePoolCostsParams
+
+	// ------------- Optional query parameter "gpuCount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "gpuCount", r.URL.Query(), &params.GpuCount, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "gpuCount"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "gpuCount", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "replicas" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "replicas", r.URL.Query(), &params.Replicas, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "replicas"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "replicas", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "realtime" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "realtime", r.URL.Query(), &params.Realtime, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "realtime"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "realtime", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "computeType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "computeType", r.URL.Query(), &params.ComputeType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "computeType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "computeType", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetNodePoolCosts(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// NormalizeGpuLabel operation middleware
+func (siw *ServerInterfaceWrapper) NormalizeGpuLabel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params NormalizeGpuLabelParams
+
+	// ------------- Required query parameter "label" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "label", r.URL.Query(), &params.Label, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "label"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "label", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.NormalizeGpuLabel(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3272,6 +3544,22 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/autoscaler/detection", wrapper.GetAutoscalerDetection).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/autoscaler/status", wrapper.GetAutoscalerStatus).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/costs/estimate", wrapper.EstimateCost).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/costs/node-pools", wrapper.GetNodePoolCosts).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/costs/instance-price", wrapper.GetInstancePrice).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/costs/gpu-models", wrapper.ListGpuModels).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/costs/normalize-gpu", wrapper.NormalizeGpuLabel).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/aiconfigurator/status", wrapper.GetAiConfiguratorStatus).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/aiconfigurator/analyze", wrapper.AnalyzeModel).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/aiconfigurator/normalize-gpu", wrapper.NormalizeGpuProduct).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/models", wrapper.ListModels).Methods(http.MethodGet)
 

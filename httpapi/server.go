@@ -15,7 +15,9 @@ import (
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/internal/aggregation"
+	"github.com/kubefoundry/kubefoundry/internal/aiconfigurator"
 	"github.com/kubefoundry/kubefoundry/internal/chat"
+	"github.com/kubefoundry/kubefoundry/internal/costs"
 	"github.com/kubefoundry/kubefoundry/internal/huggingface"
 	"github.com/kubefoundry/kubefoundry/internal/install"
 	modelmetrics "github.com/kubefoundry/kubefoundry/internal/metrics"
@@ -45,6 +47,10 @@ type Options struct {
 	HuggingFace *huggingface.Client
 	// Redirects are origins, beside those of Browser, to whose pages a login at Hugging Face may lead back.
 	Redirects []string
+	// Prices may be nil: then only the table of list prices answers.
+	Prices *costs.Prices
+	// Configurator may be nil: then suggestions are worked out from sizes.
+	Configurator *aiconfigurator.Tool
 	// Settings may be nil: then none are kept.
 	Settings *settings.Store
 	// Plans may be nil: then nothing is told of how runtimes are installed.
@@ -59,28 +65,30 @@ type Options struct {
 
 // Server answers requests. It implements the generated ServerInterface.
 type Server struct {
-	view        *view.View
-	identity    Identity
-	limits      *limits
-	browser     BrowserOptions
-	version     api.Version
-	clusterName string
-	namespace   string
-	log, audit  *zap.Logger
-	registry    *prometheus.Registry
-	metrics     *metrics
-	document    *openapi3.T
-	openapiJSON []byte
-	bodies      *bodies
-	operations  *operations.Runner
-	installer   *install.Installer
-	huggingFace *huggingface.Client
-	redirects   []string
-	settings    *settings.Store
-	plans       Plans
-	builders    []runtimes.Runtime
-	minGPUs     func(modelID string) (int, bool)
-	chatLimits  chat.Limits
+	view         *view.View
+	identity     Identity
+	limits       *limits
+	browser      BrowserOptions
+	version      api.Version
+	clusterName  string
+	namespace    string
+	log, audit   *zap.Logger
+	registry     *prometheus.Registry
+	metrics      *metrics
+	document     *openapi3.T
+	openapiJSON  []byte
+	bodies       *bodies
+	operations   *operations.Runner
+	installer    *install.Installer
+	huggingFace  *huggingface.Client
+	redirects    []string
+	settings     *settings.Store
+	plans        Plans
+	prices       *costs.Prices
+	configurator *aiconfigurator.Tool
+	builders     []runtimes.Runtime
+	minGPUs      func(modelID string) (int, bool)
+	chatLimits   chat.Limits
 
 	collector   *modelmetrics.Collector // of deployments' metrics
 	proxyRights *modelmetrics.Rights
@@ -122,6 +130,12 @@ func New(o Options) (*Server, error) {
 		operations: o.Operations, installer: o.Installer,
 		bodies: newBodies(), stream: o.Stream, sse: newSSE(), frames: newFrames(o.View), streams: make(chan struct{}, o.Stream.Max),
 		logReads: make(chan struct{}, 8), chatLimits: o.Chat,
+	}
+	if s.prices = o.Prices; s.prices == nil {
+		s.prices, _ = costs.New(costs.Options{}) // nobody to ask, nothing to fail
+	}
+	if s.configurator = o.Configurator; s.configurator == nil {
+		s.configurator = aiconfigurator.New(aiconfigurator.Options{Path: aiconfigurator.NoCommand})
 	}
 	if s.builders == nil {
 		s.builders = registry.All()

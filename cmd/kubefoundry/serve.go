@@ -36,6 +36,7 @@ type serveOptions struct {
 	origins             []string
 	automation          automationOptions
 	huggingFace         huggingFaceOptions
+	costs               costsOptions
 	install             installOptions
 }
 
@@ -64,6 +65,7 @@ func (o *serveOptions) bind(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.origins, "cors-origins", nil, "origins whose pages may use this server from a browser, as in https://dashboard.example; none when left out")
 	o.access.bind(flags)
 	o.huggingFace.bind(flags)
+	o.costs.bind(flags)
 	o.automation.bind(flags)
 	o.install.bind(flags)
 }
@@ -148,6 +150,11 @@ func (o *serveOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer hub.Close()
+	prices, err := o.costs.prices()
+	if err != nil {
+		return err
+	}
+	defer prices.Close()
 	stored, err := openSettings(config, ownNamespace(o.namespace), log)
 	if err != nil {
 		return err
@@ -156,6 +163,7 @@ func (o *serveOptions) run(ctx context.Context) error {
 		View: documents, Identity: identity, Version: buildVersion(), ClusterName: clusterName, Namespace: ownNamespace(o.namespace),
 		Logger: log.Named("http"), Registry: registry, Stream: httpapi.StreamOptions{Max: o.maxStreams},
 		Operations: runner, Installer: installer, Plans: installer, MinGPUs: minGPUs,
+		Prices: prices, Configurator: o.costs.configurator(),
 		HuggingFace: hub, Redirects: o.huggingFace.redirects, Settings: stored,
 		Limits: o.limits, Browser: httpapi.BrowserOptions{Origins: o.origins, Hosts: o.access.hosts(listener.Addr())},
 	})

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package aiconfigurator
+
+import "os/exec"
+
+func ownGroup(*exec.Cmd) {}
