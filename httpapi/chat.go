@@ -58,7 +58,7 @@ func (s *Server) converse(w http.ResponseWriter, r *http.Request, name, namespac
 	object := "deployment " + d.Id
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(s.hurrying, cancel)()
+	defer context.AfterFunc(s.hurrying, cancel)() //nolint:contextcheck // it is the server that ends there, not the caller
 	config := s.identity.Config(from(r).caller)
 	answer, err := chat.Ask(ctx, config, chat.Question{
 		Namespace: d.Namespace, Service: d.Endpoint.Service, Port: d.Endpoint.Port, Method: r.Method, Path: path, Body: body, Limits: s.chatLimits,
@@ -155,7 +155,7 @@ func (s *Server) unheard(r *http.Request, d *api.Deployment, err error) error {
 	}
 	switch {
 	case r.Context().Err() != nil:
-		return nil
+		return nil //nolint:nilerr // nobody is there to be told
 	case errors.Is(err, chat.ErrFirstByte):
 		return api.Errorf(api.ErrorCodeUnavailable, "%s: %s. Ask with \"stream\": true, or for fewer tokens", object, chat.ErrFirstByte)
 	case errors.Is(err, chat.ErrTooLarge), errors.Is(err, chat.ErrRedirect), errors.Is(err, chat.ErrTotal), errors.Is(err, chat.ErrLocked):

@@ -40,7 +40,7 @@ func (s *Server) GetDeploymentMetrics(w http.ResponseWriter, r *http.Request, na
 	case err != nil:
 		s.fail(w, r, err)
 	case p.Follow:
-		f.serve(w, collection)
+		f.serve(r.Context(), w, collection)
 	default:
 		writeBytes(w, http.StatusOK, body)
 	}
@@ -131,7 +131,7 @@ func (f *metricsFollower) collect(ctx context.Context) (collection *modelmetrics
 }
 
 // serve sends every collection as an event.
-func (f *metricsFollower) serve(w http.ResponseWriter, first *modelmetrics.Collection) {
+func (f *metricsFollower) serve(ctx context.Context, w http.ResponseWriter, first *modelmetrics.Collection) {
 	s, r := f.server, f.request
 	if isHead(r) {
 		streamHeader(w.Header())
@@ -150,7 +150,7 @@ func (f *metricsFollower) serve(w http.ResponseWriter, first *modelmetrics.Colle
 	// HTTP/2 resets a stream whose deadline passes, and a server that does not answer may take up the time of an event.
 	deadline := s.stream.WriteDeadline + modelmetrics.Interval + callerTime
 	stream := "metrics-" + strconv.FormatUint(s.opened.Add(1), 36)
-	serveEvents(r.Context(), s.hurrying, s.sse, stream, deadline, w, func(c *connection) {
+	serveEvents(ctx, s.hurrying, s.sse, stream, deadline, w, func(c *connection) {
 		defer func() { // nobody else would catch it, see serveStream
 			if recovered := recover(); recovered != nil {
 				s.logPanic(r.URL.Path, recovered)

@@ -72,7 +72,7 @@ func (s *Server) followLogs(w http.ResponseWriter, r *http.Request, name string,
 	}
 	defer s.leave(follow.caller.Name())
 	stream := "logs-" + strconv.FormatUint(s.opened.Add(1), 36)
-	serveEvents(r.Context(), s.hurrying, s.sse, stream, s.stream.WriteDeadline, w, func(c *connection) {
+	serveEvents(r.Context(), s.hurrying, s.sse, stream, s.stream.WriteDeadline, w, func(c *connection) { //nolint:contextcheck // c has it
 		defer func() { // nobody else would catch it, see serveStream
 			if recovered := recover(); recovered != nil {
 				s.logPanic(r.URL.Path, recovered)

@@ -251,7 +251,7 @@ func (s *Server) GetHuggingFaceSecretStatus(w http.ResponseWriter, r *http.Reque
 	status := api.HfSecretStatus{Namespaces: []api.HfSecretNamespace{}}
 	var failed error
 	where := ""
-	for _, one := range inEach(s.tokenNamespaces(r), func(namespace string) looked {
+	for _, one := range inEach(s.tokenNamespaces(r), func(namespace string) looked { //nolint:contextcheck // r has it
 		l := looked{HfSecretNamespace: api.HfSecretNamespace{Name: namespace, State: api.HfSecretNamespaceStateAbsent}}
 		l.err = s.asCaller(r.Context(), r, "look at", tokenSecret(namespace), func(ctx context.Context, config *rest.Config) error {
 			var err error

@@ -106,8 +106,11 @@ func sightGen() *rapid.Generator[*api.Sight] {
 		}
 		classes := map[api.Class]api.SightOf{}
 		for _, class := range []api.Class{
-			{Kind: api.KindPods}, {Kind: api.KindNodes}, {Kind: api.KindCapacity},
-			{Kind: api.KindDeployments, Part: "kaito"}, {Kind: api.KindDeployments, Part: "dynamo"},
+			{Kind: api.KindPods},
+			{Kind: api.KindNodes},
+			{Kind: api.KindCapacity},
+			{Kind: api.KindDeployments, Part: "kaito"},
+			{Kind: api.KindDeployments, Part: "dynamo"},
 		} {
 			if rapid.Bool().Draw(t, "known") {
 				classes[class] = api.SightOf{

@@ -36,7 +36,7 @@ func readResults(dir string, q Question) (api.AiAnalysis, error) {
 	if err != nil {
 		return api.AiAnalysis{}, errNoResult
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	found := map[string]result{}
 	files := 0
 	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {

@@ -134,7 +134,7 @@ func (p *Prices) Of(ctx context.Context, q Question) (price *Price, notes []stri
 func (p *Prices) ask(ctx context.Context, q Question) answer {
 	key := strings.ToLower(string(q.Provider) + ":" + q.InstanceType + ":" + q.Region)
 	if kept, ok := p.kept.Get(key); ok {
-		found := kept.(answer) //nolint:errcheck,forcetypeassert // nothing else is kept
+		found := kept.(answer)
 		if found.price != nil {
 			price := *found.price
 			price.Cached = true
@@ -159,7 +159,7 @@ func (p *Prices) ask(ctx context.Context, q Question) answer {
 	})
 	select {
 	case result := <-flight:
-		return result.Val.(answer) //nolint:errcheck,forcetypeassert // see above
+		return result.Val.(answer)
 	case <-ctx.Done():
 		return answer{err: ctx.Err()}
 	}

@@ -43,8 +43,6 @@ func rule(verbs ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{Name}, Verbs: verbs}
 }
 
-func text(s string) *string { return &s }
-
 func TestEveryReplicaSeesAChangeAtOnce(t *testing.T) {
 	cluster := shared.Cluster(t)
 	namespace := devcluster.Namespace(t, cluster)
@@ -57,7 +55,7 @@ func TestEveryReplicaSeesAChangeAtOnce(t *testing.T) {
 	}
 
 	admin := cluster.Config()
-	written, err := a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: text("ml"), ActiveProviderId: text("kaito")})
+	written, err := a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: new("ml"), ActiveProviderId: new("kaito")})
 	require.NoError(t, err)
 	require.Equal(t, api.SettingsConfig{DefaultNamespace: "ml", ActiveProviderId: "kaito"}, written.Config)
 	for _, s := range []*Store{a, b} {
@@ -67,9 +65,9 @@ func TestEveryReplicaSeesAChangeAtOnce(t *testing.T) {
 	}
 
 	t.Run("two changes of one version", func(t *testing.T) {
-		_, err := b.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: text("chat"), ResourceVersion: written.ResourceVersion})
+		_, err := b.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: new("chat"), ResourceVersion: written.ResourceVersion})
 		require.NoError(t, err)
-		_, err = a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: text("other"), ResourceVersion: written.ResourceVersion})
+		_, err = a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: new("other"), ResourceVersion: written.ResourceVersion})
 		var e *api.Error
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, api.ErrorCodeConflict, e.Code)
@@ -81,7 +79,7 @@ func TestEveryReplicaSeesAChangeAtOnce(t *testing.T) {
 		done := make(chan error, 10)
 		for i := range 10 {
 			go func() {
-				_, err := a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: text([]string{"n1", "n2"}[i%2])})
+				_, err := a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: new([]string{"n1", "n2"}[i%2])})
 				done <- err
 			}()
 		}
@@ -112,7 +110,7 @@ func TestEveryReplicaSeesAChangeAtOnce(t *testing.T) {
 		edit(`{"defaultNamespace":"Bad NS!!","activeProviderId":"kaito","ofALaterVersion":{"x":1}}`)
 		require.Equal(t, api.SettingsConfig{ActiveProviderId: "kaito"}, a.Get().Config)
 		require.Contains(t, a.Get().State.Error, "defaultNamespace")
-		written, err := a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: text("ml"), ActiveProviderId: text("")})
+		written, err := a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: new("ml"), ActiveProviderId: new("")})
 		require.NoError(t, err)
 		require.Equal(t, api.SettingsConfig{DefaultNamespace: "ml"}, written.Config)
 		m, err := kube.CoreV1().ConfigMaps(namespace).Get(t.Context(), Name, metav1.GetOptions{})
@@ -123,13 +121,13 @@ func TestEveryReplicaSeesAChangeAtOnce(t *testing.T) {
 		edit(`not json`)
 		require.False(t, a.Get().State.Synced)
 		require.Contains(t, a.Get().State.Error, "no JSON object")
-		_, err = a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: text("ml")})
+		_, err = a.Change(t.Context(), admin, api.SettingsChange{DefaultNamespace: new("ml")})
 		require.ErrorContains(t, err, "no JSON object")
 		require.NoError(t, kube.CoreV1().ConfigMaps(namespace).Delete(t.Context(), Name, metav1.DeleteOptions{}))
 		require.Eventually(t, func() bool { return b.Get().ResourceVersion == "" && b.Get().State.Synced }, patience, tick)
 	})
 	t.Run("as somebody without rights", func(t *testing.T) {
-		_, err := a.Change(t.Context(), server.Config(), api.SettingsChange{DefaultNamespace: text("ml")})
+		_, err := a.Change(t.Context(), server.Config(), api.SettingsChange{DefaultNamespace: new("ml")})
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 	})
 }
@@ -157,7 +155,7 @@ func TestInANewNamespace(t *testing.T) {
 	namespace := devcluster.Namespace(t, cluster) + "-new"
 	s, err := New(Options{Config: cluster.Config(), Namespace: namespace, Logger: zap.NewNop()})
 	require.NoError(t, err)
-	_, err = s.Change(t.Context(), cluster.Config(), api.SettingsChange{DefaultNamespace: text("ml")})
+	_, err = s.Change(t.Context(), cluster.Config(), api.SettingsChange{DefaultNamespace: new("ml")})
 	require.NoError(t, err)
 	kube, err := kubernetes.NewForConfig(cluster.Config())
 	require.NoError(t, err)
@@ -169,6 +167,6 @@ func TestInANewNamespace(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	s := &Store{Options: Options{Providers: []string{"kaito"}}}
-	assert.Empty(t, s.Check(api.SettingsChange{DefaultNamespace: text(""), ActiveProviderId: text("")}))
-	assert.Len(t, s.Check(api.SettingsChange{DefaultNamespace: text("-"), ActiveProviderId: text("x")}), 2, "all at once")
+	assert.Empty(t, s.Check(api.SettingsChange{DefaultNamespace: new(""), ActiveProviderId: new("")}))
+	assert.Len(t, s.Check(api.SettingsChange{DefaultNamespace: new("-"), ActiveProviderId: new("x")}), 2, "all at once")
 }

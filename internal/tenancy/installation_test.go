@@ -69,7 +69,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "kubefoundry")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/kubefoundry/kubefoundry/cmd/kubefoundry").CombinedOutput() //nolint:noctx // as long as it takes
+	out, err := exec.Command("go", "build", "-o", path, "github.com/kubefoundry/kubefoundry/cmd/kubefoundry").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, out)
 	}
