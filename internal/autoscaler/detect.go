@@ -36,16 +36,25 @@ func Detect(in Input) api.Autoscaler {
 		}
 	}
 	managed := aksPools(in.Nodes)
+	nodes := look(in.Nodes)
 	i := slices.IndexFunc(in.Deployments, isClusterAutoscaler)
 	switch {
 	case managed > 0:
 		doc.Detection = fromAKS(managed, doc.Status != nil, known, in.Now)
 	case in.Status != nil:
 		doc.Detection = fromStatus(known, err, in.Now)
+		if nodes.gke {
+			doc.Detection.Type = api.AutoscalerDetectionTypeGkeAutoscaler
+			doc.Detection.Message = strings.Replace(doc.Detection.Message, "The cluster-autoscaler", "The cluster-autoscaler of GKE", 1)
+		}
 	case i >= 0:
 		doc.Detection = fromDeployment(in.Deployments[i])
 	default:
-		doc.Detection = fromNodes(in.Nodes)
+		var karpenter *appsv1.Deployment
+		if j := slices.IndexFunc(in.Deployments, isKarpenter); j >= 0 {
+			karpenter = in.Deployments[j]
+		}
+		doc.Detection = fromNodes(nodes, karpenter)
 	}
 	return doc
 }
@@ -100,22 +109,35 @@ func isClusterAutoscaler(d *appsv1.Deployment) bool {
 		d.Labels["k8s-app"] == name || strings.Contains(d.Name, name))
 }
 
-func fromDeployment(deployment *appsv1.Deployment) api.AutoscalerDetection {
+// isKarpenter knows the Deployment by the label of its chart, or by its name.
+func isKarpenter(d *appsv1.Deployment) bool {
+	return d != nil && (d.Labels["app.kubernetes.io/name"] == "karpenter" || d.Name == "karpenter")
+}
+
+// runs tells whether all of a Deployment's replicas are ready, and what is wrong where they are not.
+func runs(d *appsv1.Deployment) (ok bool, problem string) {
 	desired := int32(1) // what Kubernetes makes of a missing number
-	if deployment.Spec.Replicas != nil {
-		desired = *deployment.Spec.Replicas
+	if d.Spec.Replicas != nil {
+		desired = *d.Spec.Replicas
 	}
-	d := api.AutoscalerDetection{Type: api.AutoscalerDetectionTypeClusterAutoscaler, Detected: true}
-	name := deployment.Namespace + "/" + deployment.Name
-	switch ready := deployment.Status.ReadyReplicas; {
+	name := d.Namespace + "/" + d.Name
+	switch ready := d.Status.ReadyReplicas; {
 	case desired <= 0:
-		d.Message = "The cluster-autoscaler is installed, but scaled to zero: see the Deployment " + name + "."
+		return false, "scaled to zero: see the Deployment " + name + "."
 	case ready < desired:
-		d.Message = fmt.Sprintf("The cluster-autoscaler is installed, but %d of %d replicas are ready: see the Deployment %s.", ready, desired, name)
-	default:
-		d.Healthy = true
-		d.Message = "The cluster-autoscaler runs. It has not written a status, so its node groups are not known."
+		return false, fmt.Sprintf("%d of %d replicas are ready: see the Deployment %s.", ready, desired, name)
 	}
+	return true, ""
+}
+
+func fromDeployment(deployment *appsv1.Deployment) api.AutoscalerDetection {
+	d := api.AutoscalerDetection{Type: api.AutoscalerDetectionTypeClusterAutoscaler, Detected: true}
+	problem := ""
+	if d.Healthy, problem = runs(deployment); !d.Healthy {
+		d.Message = "The cluster-autoscaler is installed, but " + problem
+		return d
+	}
+	d.Message = "The cluster-autoscaler runs. It has not written a status, so its node groups are not known."
 	return d
 }
 

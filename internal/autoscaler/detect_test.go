@@ -119,9 +119,18 @@ func TestDetect(t *testing.T) {
 		"deployment at half":  {Input{Deployments: []*appsv1.Deployment{deployment("cluster-autoscaler", 2, 1)}}, "cluster-autoscaler", true, false, 0, "1 of 2 replicas"},
 		"deployment default":  {Input{Deployments: []*appsv1.Deployment{unset}}, "cluster-autoscaler", true, true, 0, ""},
 		"other deployments":   {Input{Deployments: []*appsv1.Deployment{deployment("coredns", 2, 2)}}, "none", false, false, 0, ""},
-		"Karpenter":           {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu"), node()}}, "unknown", true, true, 0, "Karpenter made 1 node "},
-		"EKS auto mode":       {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu", "eks.amazonaws.com/compute-type", "auto")}}, "unknown", true, true, 0, "EKS auto mode"},
-		"GKE":                 {Input{Nodes: []*corev1.Node{node("cloud.google.com/gke-nodepool", "nap-l4")}}, "unknown", true, true, 0, "GKE node auto-provisioning"},
+		"Karpenter elsewhere": {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu"), node()}}, "karpenter", true, true, 1, "Karpenter made 1 node of this cluster and adds more when pods need them. It does not run in kube-system"},
+		"Karpenter":           {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu"), node("karpenter.sh/nodepool", "cpu")}, Deployments: []*appsv1.Deployment{deployment("karpenter", 2, 2)}}, "karpenter", true, true, 2, "Karpenter runs"},
+		"Karpenter at half":   {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu")}, Deployments: []*appsv1.Deployment{deployment("karpenter", 2, 1)}}, "karpenter", true, false, 1, "1 of 2 replicas are ready"},
+		"Karpenter, new":      {Input{Nodes: []*corev1.Node{node()}, Deployments: []*appsv1.Deployment{deployment("karpenter", 1, 1)}}, "karpenter", true, true, 0, "Karpenter runs"},
+		"AKS by Karpenter":    {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu", "kubernetes.azure.com/cluster", "c")}}, "karpenter", true, true, 1, "AKS node auto-provisioning made 1 node"},
+		"EKS auto mode":       {Input{Nodes: []*corev1.Node{node("karpenter.sh/nodepool", "gpu", "eks.amazonaws.com/compute-type", "auto")}}, "eks-auto-mode", true, true, 1, "EKS auto mode"},
+		"EKS, by hand":        {Input{Nodes: []*corev1.Node{node("eks.amazonaws.com/nodegroup", "gpu")}}, "none", false, false, 0, "EKS scales no node group by itself"},
+		"EKS, with one":       {Input{Nodes: []*corev1.Node{node("eks.amazonaws.com/nodegroup", "gpu")}, Deployments: []*appsv1.Deployment{deployment("cluster-autoscaler", 1, 1)}}, "cluster-autoscaler", true, true, 0, "runs"},
+		"GKE, made by itself": {Input{Nodes: []*corev1.Node{node("cloud.google.com/gke-nodepool", "nap-l4")}}, "gke-autoprovisioning", true, true, 1, "GKE node auto-provisioning"},
+		"GKE":                 {Input{Nodes: []*corev1.Node{node("cloud.google.com/gke-nodepool", "l4")}, Status: statusOf("time: 2026-05-04 09:59:00 +0000 UTC\nnodeGroups: [{name: a}]")}, "gke-autoscaler", true, true, 1, "The cluster-autoscaler of GKE runs on 1 node group"},
+		"GKE that stopped":    {Input{Nodes: []*corev1.Node{node("cloud.google.com/gke-nodepool", "l4")}, Status: statusOf("time: 2026-05-04 09:00:00 +0000 UTC\n")}, "gke-autoscaler", true, false, 0, "has not written its status"},
+		"GKE, by hand":        {Input{Nodes: []*corev1.Node{node("cloud.google.com/gke-nodepool", "l4")}}, "none", false, false, 0, "gcloud container clusters update"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.in.Now = now

@@ -5,7 +5,7 @@
 //
 // It looks at four traces, from the most telling to the least: the labels with which AKS marks the node pools that it
 // scales itself, the status that the cluster-autoscaler keeps in a ConfigMap, the cluster-autoscaler's own Deployment, and
-// the labels of nodes that Karpenter or a provider's automatic mode made.
+// the labels of nodes that Karpenter or a provider's automatic mode made, with Karpenter's Deployment where it is in kube-system.
 //
 // Detect is pure and may be called from any goroutine. Whether a status is stale depends on the time that it is given, so
 // a caller calls it again as time passes.
