@@ -59,6 +59,8 @@ func TestAsTheCaller(t *testing.T) {
 		"no token gets out":         testTokensStayIn,
 		"tokens in namespaces":      testTokenSecrets,
 		"settings":                  testSettings,
+		"metrics":                   testMetrics,
+		"metrics, followed":         testFollowMetrics,
 		"logs":                      testLogs,
 		"logs of pods that are not": testLogsOfOddPods,
 	} {

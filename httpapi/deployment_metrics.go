@@ -106,8 +106,9 @@ func (f *metricsFollower) collect(ctx context.Context) (collection *modelmetrics
 	if !ok {
 		f.shown.Store(nil)
 		f.until = time.Time{}
-		return &modelmetrics.Collection{Answer: api.DeploymentMetrics{
-			Timestamp: time.Now().UTC(), Metrics: []api.MetricSample{}, Reason: api.MetricsUnavailableNoService,
+		now := time.Now()
+		return &modelmetrics.Collection{Due: now.Add(f.server.collector.Interval), Answer: api.DeploymentMetrics{
+			Timestamp: now.UTC(), Metrics: []api.MetricSample{}, Reason: api.MetricsUnavailableNoService,
 			Error: "The deployment has no frontend that could be asked",
 		}}, nil
 	}
@@ -148,7 +149,7 @@ func (f *metricsFollower) serve(ctx context.Context, w http.ResponseWriter, firs
 	}
 	defer s.leave(f.caller.Name())
 	// HTTP/2 resets a stream whose deadline passes, and a server that does not answer may take up the time of an event.
-	deadline := s.stream.WriteDeadline + modelmetrics.Interval + callerTime
+	deadline := s.stream.WriteDeadline + s.collector.Interval + callerTime
 	stream := "metrics-" + strconv.FormatUint(s.opened.Add(1), 36)
 	serveEvents(ctx, s.hurrying, s.sse, stream, deadline, w, func(c *connection) {
 		defer func() { // nobody else would catch it, see serveStream
@@ -172,7 +173,7 @@ func (f *metricsFollower) run(c *connection, collection *modelmetrics.Collection
 			}
 			retry = 0
 		}
-		if !f.wait(c, collection.Due(), expires) {
+		if !f.wait(c, collection.Due, expires) {
 			return
 		}
 		next, err := f.collect(c.ctx)
@@ -186,8 +187,7 @@ func (f *metricsFollower) run(c *connection, collection *modelmetrics.Collection
 			if !f.excuse(c, err) {
 				return
 			}
-			// What is known is as old as it says; it is asked for again when its time comes.
-			collection, fresh = &modelmetrics.Collection{Answer: api.DeploymentMetrics{Timestamp: time.Now()}}, false
+			collection, fresh = &modelmetrics.Collection{Due: time.Now().Add(s.collector.Interval)}, false
 		default:
 			fresh = next != collection
 			collection = next

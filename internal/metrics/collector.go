@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	// Interval is the least time between two collections of a deployment.
+	// Interval is the least time between two collections of a deployment, where nothing else is said.
 	Interval = 15 * time.Second
 	// Retention is how long a deployment is remembered that nobody looks at.
 	Retention = time.Minute
@@ -31,6 +32,9 @@ const (
 
 // Collector collects. It is made by New.
 type Collector struct {
+	// Interval is the least time between two collections of a deployment. It is set before the first Get.
+	Interval time.Duration
+
 	scrape  func(context.Context, *rest.Config, Target) ([]api.MetricSample, *failure, error)
 	closing context.Context
 	asking  chan struct{} // one token for each server that is being asked
@@ -59,21 +63,20 @@ type flight struct {
 
 // New makes a Collector. What is under way breaks off when closing ends.
 func New(closing context.Context) *Collector {
-	return &Collector{scrape: scrape, closing: closing, asking: make(chan struct{}, maxAtOnce), subjects: map[string]*entry{}}
+	return &Collector{Interval: Interval, scrape: scrape, closing: closing, asking: make(chan struct{}, maxAtOnce), subjects: map[string]*entry{}}
 }
 
 // Collection is what was collected at one time. It is immutable, and the same for all who look at it.
 type Collection struct {
 	Answer api.DeploymentMetrics
+	// Due is when there can be a newer one.
+	Due time.Time
 
 	whole, brief struct {
 		once sync.Once
 		json []byte
 	}
 }
-
-// Due is when there can be a newer one.
-func (c *Collection) Due() time.Time { return c.Answer.Timestamp.Add(Interval) }
 
 // JSON is the answer as it is sent, without samples where it is to be brief. It is encoded once, and not to be written to.
 func (c *Collection) JSON(brief bool) ([]byte, error) {
@@ -124,7 +127,7 @@ func (c *Collector) board(key string) (current *Collection, f *flight, mine bool
 	}
 	e.asked = now
 	switch {
-	case e.current != nil && now.Before(e.current.Due()):
+	case e.current != nil && now.Before(e.current.Due):
 		return e.current, nil, false
 	case e.flight != nil:
 		return nil, e.flight, false
@@ -180,7 +183,7 @@ func (c *Collector) fly(ctx context.Context, s Subject, config *rest.Config, f *
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), collectionTime)
 	defer cancel()
-	defer context.AfterFunc(c.closing, cancel)()
+	defer context.AfterFunc(c.closing, cancel)() //nolint:contextcheck // it is the server's end, not the viewer's
 	f.result, f.err = c.collect(ctx, s, config, e)
 }
 
@@ -237,7 +240,7 @@ func (c *Collector) collect(ctx context.Context, s Subject, config *rest.Config,
 		answer.Derived.Partial = s.Partial
 	}
 	tell(&answer, failures, len(s.Targets))
-	return &Collection{Answer: answer}, nil
+	return &Collection{Answer: answer, Due: answer.Timestamp.Add(c.Interval)}, nil
 }
 
 // show adds samples to those that are shown, and says of which pod they are.
@@ -248,9 +251,7 @@ func show(shown, samples []api.MetricSample, t Target, several bool) []api.Metri
 	for _, s := range samples {
 		labels := make(map[string]string, len(s.Labels)+1)
 		labels["pod"] = t.Name
-		for name, value := range s.Labels { // the server's own wins
-			labels[name] = value
-		}
+		maps.Copy(labels, s.Labels) // the server's own wins
 		s.Labels = labels
 		shown = append(shown, s)
 	}

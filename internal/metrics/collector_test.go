@@ -66,7 +66,7 @@ func TestViewersShare(t *testing.T) {
 					}
 					require.NoError(t, err)
 					require.True(t, c.Answer.Available)
-					time.Sleep(time.Until(c.Due()))
+					time.Sleep(time.Until(c.Due))
 				}
 			})
 		}

@@ -8,6 +8,6 @@ import (
 	"github.com/kubefoundry/kubefoundry/internal/devcluster"
 )
 
-var shared devcluster.Shared
+var shared = devcluster.Shared{Options: devcluster.Options{GPUNodes: 12, CPUNodes: 3, Scenario: "demo"}}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Runner(m)) }

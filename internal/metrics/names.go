@@ -1,6 +1,9 @@
 package metrics
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // ladder are the names of one figure. The first step that any server has counts, and of a step, in each server, the first name
 // that it has. So what is told both by a frontend and by the engines behind it does not count twice, and servers of different
@@ -121,7 +124,7 @@ var counters = func() map[string]bool {
 			}
 		}
 	}
-	for _, r := range append(errorRate[:len(errorRate):len(errorRate)], hits...) {
+	for _, r := range slices.Concat(errorRate, hits) {
 		all[r.part.name], all[r.whole.name] = true, true
 	}
 	return all

@@ -13,11 +13,15 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// believed is how long an answer about rights holds.
 const believed = 30 * time.Second
 
 // Rights knows who may reach what through the Kubernetes API's proxy. It is made by NewRights, and used from any goroutine.
-type Rights struct{ answers *lru.Cache }
+type Rights struct {
+	// Believed is how long an answer holds, 30 s where nothing else is said. It is set before the first question.
+	Believed time.Duration
+
+	answers *lru.Cache
+}
 
 type answer struct {
 	allowed bool
@@ -25,7 +29,7 @@ type answer struct {
 }
 
 // NewRights makes a Rights.
-func NewRights() *Rights { return &Rights{lru.New(10_000)} }
+func NewRights() *Rights { return &Rights{believed, lru.New(10_000)} }
 
 // Services tells whether the viewer may reach a Service, and until when that holds.
 func (r *Rights) Services(ctx context.Context, config *rest.Config, t Target) (until time.Time, allowed bool, err error) {
@@ -54,7 +58,7 @@ func (r *Rights) may(ctx context.Context, config *rest.Config, a authorizationv1
 	if err != nil {
 		return until, false, fmt.Errorf("client: %w", err)
 	}
-	until = time.Now().Add(believed)
+	until = time.Now().Add(r.Believed)
 	review, err := client.SelfSubjectAccessReviews().Create(ctx,
 		&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}, metav1.CreateOptions{})
 	if err != nil {

@@ -48,6 +48,9 @@ func TestWhatServersAnswer(t *testing.T) {
 		"the network": {func(w http.ResponseWriter, _ *http.Request) {
 			status(w, 503, "ServiceUnavailable", "error trying to reach service: dial tcp 10.0.0.1:80: no route to host")
 		}, api.MetricsUnavailableUnreachable},
+		"nothing listens": {func(w http.ResponseWriter, _ *http.Request) {
+			status(w, 503, "ServiceUnavailable", "error trying to reach service: dial tcp 10.0.0.1:80: connect: connection refused")
+		}, api.MetricsUnavailableRefused},
 		"a slow network": {func(w http.ResponseWriter, _ *http.Request) {
 			status(w, 503, "ServiceUnavailable", "error trying to reach service: dial tcp 10.0.0.1:80: i/o timeout")
 		}, api.MetricsUnavailableTimedOut},
