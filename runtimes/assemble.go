@@ -48,7 +48,7 @@ func Assemble(rt Runtime, p Projection, pods []*corev1.Pod, events []*corev1.Eve
 	}
 	reasons.addOperator(p.Deployment.Reasons, d.Phase == api.PhaseFailed)
 	if !complete && d.Phase != api.PhaseTerminating {
-		reasons.addEvents(others)
+		reasons.addEvents(stillTrue(others, &d, current))
 	}
 
 	refine(&d, states, current, &reasons)

@@ -120,6 +120,24 @@ func vagueMount(event *corev1.Event) bool {
 	return strings.HasPrefix(event.Message, "Unable to attach or mount volumes")
 }
 
+// stillTrue leaves out that pods could not be made where all are there: such warnings stay for an hour, also about a set of pods
+// that another one has replaced.
+func stillTrue(events []*corev1.Event, d *api.Deployment, current []currentPod) []*corev1.Event {
+	wanted := d.Replicas.Desired
+	if len(d.Roles) > 0 {
+		wanted = 0
+		for i := range d.Roles {
+			wanted += d.Roles[i].Desired
+		}
+	}
+	if len(current) < wanted {
+		return events
+	}
+	return slices.DeleteFunc(slices.Clone(events), func(e *corev1.Event) bool {
+		return e.InvolvedObject.Kind != d.Resource.Kind && strings.HasPrefix(e.Reason, "FailedCreate")
+	})
+}
+
 // addEvents adds warnings about the custom resource and what was made from it.
 func (l *reasonList) addEvents(events []*corev1.Event) {
 	for _, event := range slices.SortedFunc(slices.Values(events), compareEvents) {

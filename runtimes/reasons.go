@@ -177,12 +177,41 @@ func (l *reasonList) addUnscheduled(s *podState, events []*corev1.Event) {
 		l.add(rankScheduling, api.Reason{Reason: s.reason, Message: orName(s.message, s.reason)}, s.pod.Name)
 	case s.scheduling != "":
 		l.addScheduling(s.scheduling, s.pod.Name)
+		l.addRefusal(events, s.pod.Name)
 	default:
 		// The condition comes a moment after the event, and schedulers other than Kubernetes' own may leave it out.
-		if event := latest(events, reasonFailedScheduling); event != nil {
+		scheduler := slices.DeleteFunc(slices.Clone(events), func(e *corev1.Event) bool { return signed(e, karpenter) })
+		if event := latest(scheduler, reasonFailedScheduling); event != nil {
 			l.addScheduling(event.Message, s.pod.Name)
 		}
+		l.addRefusal(events, s.pod.Name)
 	}
+}
+
+// karpenter signs the events in which it says why it adds no node for a pod. Its reason is the scheduler's.
+const karpenter = "karpenter"
+
+// addRefusal adds why Karpenter makes no node that the pod would fit on: more nodes would help, but there will be none.
+func (l *reasonList) addRefusal(events []*corev1.Event, pod string) {
+	var newest *corev1.Event
+	for _, event := range events {
+		if event.Reason == reasonFailedScheduling && signed(event, karpenter) && (newest == nil || compareEvents(event, newest) > 0) {
+			newest = event
+		}
+	}
+	if newest == nil {
+		return
+	}
+	for i := range l.entries {
+		if _, ok := l.entries[i].pods[pod]; ok && l.entries[i].reason.Reason == reasonFailedScheduling {
+			l.entries[i].reason.CanAutoscalerHelp = false
+		}
+	}
+	l.add(rankScheduling, api.Reason{Reason: "NoNodeAdded", Message: "Karpenter adds no node: " + Steady(newest.Message)}, pod)
+}
+
+func signed(event *corev1.Event, name string) bool {
+	return event.Source.Component == name || event.ReportingController == name
 }
 
 func (l *reasonList) addScheduling(message, pod string) {

@@ -101,6 +101,10 @@ func (w *Watcher) warningChanged(before, after *corev1.Event, c cause) {
 			}
 			continue
 		}
+		if object.Kind == claimKind || isBetween(object.Kind) {
+			w.betweenChanged(&object, c)
+			continue
+		}
 		for _, rt := range w.runtimes {
 			if rt.info.Resource.Kind == object.Kind {
 				w.queue.add(api.DeploymentKey(object.Namespace, rt.info.ID, object.Name), c)

@@ -101,7 +101,10 @@ func (w *Watcher) addCoreSources() {
 	kube := w.clients.kube
 	core, apps := kube.CoreV1(), kube.AppsV1()
 	pods := podReader{runtimes: w.options.Runtimes, log: w.log}
-	warnings := warningReader{kinds: map[string]bool{"Pod": true}}
+	warnings := warningReader{kinds: map[string]bool{"Pod": true, claimKind: true}}
+	for _, kind := range betweenKinds {
+		warnings.kinds[kind] = true
+	}
 	for _, rt := range w.options.Runtimes {
 		warnings.kinds[rt.Info().Resource.Kind] = true
 	}

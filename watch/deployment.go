@@ -37,6 +37,7 @@ func (w *Watcher) deployment(key api.Key) outcome {
 	for _, p := range pods {
 		events = append(events, by[*corev1.Event](w.warnings, byObject, namespace, string(p.UID))...)
 	}
+	events = append(events, w.between(object, pods)...)
 	doc := runtimes.Assemble(rt.Runtime, object.projection, pods, events)
 	return outcome{doc: &doc}
 }

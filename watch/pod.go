@@ -74,7 +74,7 @@ func podClaims(object any) ([]string, error) {
 	return nil, nil
 }
 
-func podIndexers() cache.Indexers { return cache.Indexers{byClaim: podClaims} }
+func podIndexers() cache.Indexers { return cache.Indexers{byClaim: podClaims, byTie: podTies} }
 
 func claimKey(namespace, runtime, claim string) string {
 	return namespace + "/" + runtime + "/" + claim
@@ -85,7 +85,8 @@ func identity(m *metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion}
 }
 
-// stripPod keeps what a person is shown of a pod and what tells whose it is: no volumes, environment, probes or commands.
+// stripPod keeps what a person is shown of a pod and what tells whose it is: no environment, probes or commands, and of volumes
+// only the claims.
 func stripPod(p *corev1.Pod) *corev1.Pod {
 	meta := identity(&p.ObjectMeta)
 	meta.Labels, meta.OwnerReferences = p.Labels, p.OwnerReferences
@@ -97,6 +98,7 @@ func stripPod(p *corev1.Pod) *corev1.Pod {
 			Containers:     stripContainers(p.Spec.Containers),
 			InitContainers: stripContainers(p.Spec.InitContainers),
 			RestartPolicy:  p.Spec.RestartPolicy,
+			Volumes:        stripVolumes(p),
 		},
 		Status: corev1.PodStatus{
 			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, StartTime: p.Status.StartTime,

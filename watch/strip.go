@@ -23,7 +23,8 @@ func stripNode(object any) (any, error) {
 	}, nil
 }
 
-// warningReader keeps the Kubernetes Events about pods and about the runtimes' custom resources.
+// warningReader keeps the Kubernetes Events about pods, about the runtimes' custom resources, about what stands between,
+// and about volumes.
 type warningReader struct{ kinds map[string]bool }
 
 func (r warningReader) strip(object any) (any, error) {
@@ -53,7 +54,9 @@ func eventObject(object any) ([]string, error) {
 	return nil, nil
 }
 
-func warningIndexers() cache.Indexers { return cache.Indexers{byObject: eventObject} }
+func warningIndexers() cache.Indexers {
+	return cache.Indexers{byObject: eventObject, byName: eventTies}
+}
 
 // stripDeployment keeps of a Deployment what tells which operator it runs and whether it does.
 func stripDeployment(object any) (any, error) {

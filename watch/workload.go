@@ -78,4 +78,6 @@ func workloadClaims(object any) ([]string, error) {
 	return nil, nil
 }
 
-func workloadIndexers() cache.Indexers { return cache.Indexers{byClaim: workloadClaims} }
+func workloadIndexers() cache.Indexers {
+	return cache.Indexers{byClaim: workloadClaims, byName: workloadNames}
+}

@@ -3,6 +3,7 @@ package costs_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -61,9 +62,7 @@ func priced(price float64, change item) item {
 		"skuName": "NC24ads A100 v4", "meterName": "NC24ads A100 v4", "serviceName": "Virtual Machines", "unitOfMeasure": "1 Hour", "type": "Consumption",
 		"isPrimaryMeterRegion": true, "effectiveStartDate": "2024-01-01T00:00:00Z",
 	}
-	for k, v := range change {
-		i[k] = v
-	}
+	maps.Copy(i, change)
 	return i
 }
 
@@ -72,8 +71,7 @@ func page(w http.ResponseWriter, next string, items ...item) {
 }
 
 func TestAzureIsAskedOnceAnHour(t *testing.T) {
-	var s *seller
-	s = newSeller(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newSeller(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("$skip") == "" { // the link leads elsewhere; only its query is taken
 			page(w, "https://elsewhere.example:443/api/retail/prices?$filter="+url.QueryEscape(r.URL.Query().Get("$filter"))+"&$skip=100",
 				priced(9, item{"productName": "Virtual Machines NCads Series Windows"}), priced(0.4, item{"skuName": "NC24ads A100 v4 Spot"}),
@@ -123,12 +121,14 @@ func TestAnOutageLeavesTheTable(t *testing.T) {
 		answer func(w http.ResponseWriter, r *http.Request)
 		asked  int32
 	}{
-		"down":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, 2},
-		"limited":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, 2},
-		"refused":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, 1},
-		"not JSON":     {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, 1},
-		"endless":      {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Items":"`+strings.Repeat("x", 5<<20)) }, 1},
-		"leads away":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound) }, 1},
+		"down":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, 2},
+		"limited":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, 2},
+		"refused":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, 1},
+		"not JSON": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, 1},
+		"endless":  {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Items":"`+strings.Repeat("x", 5<<20)) }, 1},
+		"leads away": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+		}, 1},
 		"never in end": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
