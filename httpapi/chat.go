@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubefoundry/kubefoundry/api"
 	"github.com/kubefoundry/kubefoundry/internal/chat"
@@ -41,7 +43,7 @@ func (s *Server) converse(w http.ResponseWriter, r *http.Request, name, namespac
 	d, err := s.awake(r, name, namespace, runtime)
 	var body []byte
 	if err == nil && r.Method == http.MethodPost {
-		body, err = s.spoken(w, r, d)
+		body, err = s.spoken(w, r)
 	}
 	if err == nil && s.closing.Err() != nil {
 		err = errClosing
@@ -60,9 +62,13 @@ func (s *Server) converse(w http.ResponseWriter, r *http.Request, name, namespac
 	defer cancel()
 	defer context.AfterFunc(s.hurrying, cancel)() //nolint:contextcheck // it is the server that ends there, not the caller
 	config := s.identity.Config(from(r).caller)
-	answer, err := chat.Ask(ctx, config, chat.Question{
+	question := chat.Question{
 		Namespace: d.Namespace, Service: d.Endpoint.Service, Port: d.Endpoint.Port, Method: r.Method, Path: path, Body: body, Limits: s.chatLimits,
-	})
+	}
+	var answer *chat.Answer
+	if question.Body, err = addressed(ctx, config, question, d); err == nil {
+		answer, err = chat.Ask(ctx, config, question)
+	}
 	if err != nil {
 		if err = s.unheard(r, d, err); err != nil {
 			s.heard(r, d.Id, path, err)
@@ -125,8 +131,8 @@ func (s *Server) awake(r *http.Request, name, namespace, runtime string) (*api.D
 	return d, nil
 }
 
-// spoken is the body of a request, with the model's name.
-func (s *Server) spoken(w http.ResponseWriter, r *http.Request, d *api.Deployment) ([]byte, error) {
+// spoken is the body of a request.
+func (s *Server) spoken(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, api.Errorf(api.ErrorCodeTooLarge, "the body is too large; at most %d bytes are taken", maxBody)
@@ -136,14 +142,33 @@ func (s *Server) spoken(w http.ResponseWriter, r *http.Request, d *api.Deploymen
 	}
 	// The body is here. The deadline for it would end what waits for the client to leave, and with that the answer.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	served := d.ServedModelName
-	if served == "" {
-		served = d.ModelId
-	}
-	if body, err = chat.WithModel(body, served); err != nil {
+	if _, err = chat.Model(body); err != nil {
 		return nil, invalidParameter("body", err.Error())
 	}
 	return body, nil
+}
+
+// addressed is the body of a question with a model's name in it: its own, or the one that the deployment serves. A deployment that
+// was not told a name has its own instead, which its server need not know: then that is asked.
+func addressed(ctx context.Context, config *rest.Config, q chat.Question, d *api.Deployment) ([]byte, error) {
+	if q.Method != http.MethodPost {
+		return nil, nil
+	}
+	if name, err := chat.Model(q.Body); name != "" || err != nil {
+		return q.Body, err
+	}
+	served, _, several := strings.Cut(d.ServedModelName, ", ")
+	if served == d.Name || served == "" || several {
+		name, err := chat.Served(ctx, config, q, served)
+		switch {
+		case apierrors.IsForbidden(err): // whoever may create it need not be allowed to get it
+		case err != nil:
+			return nil, err
+		case name != "":
+			served = name
+		}
+	}
+	return chat.WithModel(q.Body, served)
 }
 
 // unheard puts the lack of an answer into words; nil where the caller is gone.

@@ -164,7 +164,7 @@ func eventsOf(ctx context.Context, client typed.EventInterface, of family) (even
 				continue
 			}
 			one := eventTold(e)
-			key := same{one.Object.Kind, one.Object.Name, string(one.Type), one.Reason, one.Message}
+			key := same{one.Object.Kind, one.Object.Name, one.Type, one.Reason, one.Message}
 			if old := known[key]; old != nil {
 				old.Count += one.Count
 				if one.FirstSeen.Before(old.FirstSeen) {

@@ -60,7 +60,7 @@ func TestSpecIsDataOnly(t *testing.T) {
 		args := s.job("ml", push).Spec.Template.Spec.Containers[0].Args
 		require.Len(t, args, 8)
 		require.Equal(t, "--opt=build-arg:model=huggingface://"+s.ModelID+"/"+s.File, args[5])
-		require.Equal(t, 4, len(strings.Split(args[7], ",")))
+		require.Len(t, strings.Split(args[7], ","), 4)
 		for _, arg := range args {
 			require.NotContains(t, arg, "..")
 			require.NotRegexp(t, `[\s"'$;@\x60]`, arg)

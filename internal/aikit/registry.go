@@ -135,37 +135,29 @@ func registryObjects(namespace string) (claim, deployment, service *object) {
 		Type: corev1.ServiceTypeNodePort, Selector: selector,
 		Ports: []corev1.ServicePort{{Name: "http", Protocol: corev1.ProtocolTCP, Port: registryPort, TargetPort: intstr.FromInt32(registryPort), NodePort: registryNode}},
 	}}
-	type template struct {
-		Metadata objectMeta     `json:"metadata"`
-		Spec     corev1.PodSpec `json:"spec"`
-	}
-	deployment = &object{"apps/v1", "Deployment", meta, struct {
-		Replicas *int32                    `json:"replicas"`
-		Selector metav1.LabelSelector      `json:"selector"`
-		Strategy appsv1.DeploymentStrategy `json:"strategy"`
-		Template template                  `json:"template"`
-	}{
-		&one, metav1.LabelSelector{MatchLabels: selector},
-		appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}, // the volume is one pod's
-		template{objectMeta{Labels: labels}, corev1.PodSpec{
-			AutomountServiceAccountToken: &no, EnableServiceLinks: &no, NodeSelector: map[string]string{"kubernetes.io/os": "linux"},
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &user, FSGroup: &user, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	pod := corev1.PodSpec{
+		AutomountServiceAccountToken: &no, EnableServiceLinks: &no, NodeSelector: map[string]string{"kubernetes.io/os": "linux"},
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &user, FSGroup: &user, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		Containers: []corev1.Container{{
+			Name: "registry", Image: ImageRegistry,
+			Env:   []corev1.EnvVar{{Name: "REGISTRY_STORAGE_DELETE_ENABLED", Value: "true"}, {Name: "OTEL_TRACES_EXPORTER", Value: "none"}},
+			Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: registryPort, Protocol: corev1.ProtocolTCP}},
+			Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi")},
+				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
 			},
-			Containers: []corev1.Container{{
-				Name: "registry", Image: ImageRegistry,
-				Env:   []corev1.EnvVar{{Name: "REGISTRY_STORAGE_DELETE_ENABLED", Value: "true"}, {Name: "OTEL_TRACES_EXPORTER", Value: "none"}},
-				Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: registryPort, Protocol: corev1.ProtocolTCP}},
-				Resources: corev1.ResourceRequirements{
-					Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi")},
-					Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
-				},
-				SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
-				ReadinessProbe:  probe, LivenessProbe: probe,
-				VolumeMounts: []corev1.VolumeMount{{Name: "images", MountPath: "/var/lib/registry"}},
-			}},
-			Volumes: []corev1.Volume{{Name: "images", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: RegistryName}}}},
+			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			ReadinessProbe:  probe, LivenessProbe: probe,
+			VolumeMounts: []corev1.VolumeMount{{Name: "images", MountPath: "/var/lib/registry"}},
 		}},
+		Volumes: []corev1.Volume{{Name: "images", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: RegistryName}}}},
+	}
+	deployment = &object{"apps/v1", "Deployment", meta, deploymentSpec{
+		Replicas: &one, Selector: metav1.LabelSelector{MatchLabels: selector},
+		Strategy: appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}, // the volume is one pod's
+		Template: podTemplate{objectMeta{Labels: labels}, pod},
 	}}
 	return claim, deployment, service
 }
@@ -181,4 +173,16 @@ type object struct {
 	Kind       string `json:"kind"`
 	objectMeta `json:"metadata"`
 	Spec       any `json:"spec"`
+}
+
+type deploymentSpec struct {
+	Replicas *int32                    `json:"replicas"`
+	Selector metav1.LabelSelector      `json:"selector"`
+	Strategy appsv1.DeploymentStrategy `json:"strategy"`
+	Template podTemplate               `json:"template"`
+}
+
+type podTemplate struct {
+	Metadata objectMeta     `json:"metadata"`
+	Spec     corev1.PodSpec `json:"spec"`
 }
