@@ -102,6 +102,7 @@ var always = []string{
 	"kube-system: as extension-apiserver-authentication-reader",
 	"kube-system: get,list,watch configmaps [cluster-autoscaler-status]",
 	"kube-system: get,list,watch deployments.apps",
+	"kubefoundry-system: get,list,watch,create,update,delete configmaps",
 	"kubefoundry-system: create leases.coordination.k8s.io",
 	"kubefoundry-system: get,update leases.coordination.k8s.io [kubefoundry]",
 }

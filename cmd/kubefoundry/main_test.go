@@ -65,7 +65,7 @@ func TestWatchRefusesWhatItCannotDo(t *testing.T) {
 		`output "yaml" is not known`:  {"-o", "yaml"},
 		"for other kinds use -o json": {"--kinds", "pods"},
 		"--since goes with -o json":   {"--since", "e-1"},
-		`kind "pod" is not known: choose from deployments, pods, nodes, pools, runtimes, capacity, autoscaler, or all`: {"-o", "json", "--kinds", "pod"},
+		`kind "pod" is not known: choose from deployments, pods, nodes, pools, runtimes, capacity, autoscaler, operations, or all`: {"-o", "json", "--kinds", "pod"},
 		`server "ftp://x": want an address`:                  {"--server", "ftp://x"},
 		"a token is sent to another machine only over https": {"--server", "http://kubefoundry.example", "--token-file", "/x"},
 		"/nowhere/token": {"--token-file", "/nowhere/token"},
