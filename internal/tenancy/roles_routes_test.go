@@ -327,7 +327,7 @@ func one(t *testing.T, a asking, method, suffix string) (visible []deployment) {
 			same(d.name, a.ask(t, method, bare), a.ask(t, method, bareNone), d.name, none.name)
 			same(d.name, a.ask(t, method, bare+"?namespace="+d.namespace), a.ask(t, method, bareNone+"?namespace="+d.namespace), d.name, none.name)
 			same(d.name, a.ask(t, method, bare+"?runtime="+d.runtime), a.ask(t, method, bareNone+"?runtime="+d.runtime), d.name, none.name)
-		case count == 1 && method == http.MethodGet && suffix != "/logs" && suffix != "/metrics" && suffix != "/manifest": // these take a right more
+		case count == 1 && method == http.MethodGet && !slices.Contains([]string{"/logs", "/metrics", "/manifest", "/events", "/v1/models"}, suffix): // these take a right more
 			require.Equal(t, http.StatusOK, a.get(t, bare).status, "the only one that they see")
 		case count > 1:
 			e := refusal(t, a.ask(t, method, bare), http.StatusConflict)
