@@ -326,7 +326,7 @@ func TestByeInsideASnapshot(t *testing.T) {
 		c.put(large(fmt.Sprint("d", i), 200<<10))
 	}
 	var followers []*follower
-	for range 10 {
+	for range 4 { // who is slower than byeTime is cut, and so would the last of many be on a busy machine
 		f := c.open(t, "")
 		_, err := f.read()
 		require.NoError(t, err)
