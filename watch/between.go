@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,14 +26,7 @@ const (
 	byName = "name" // custom resources, and warnings about what stands between: namespace/name
 )
 
-func isBetween(kind string) bool {
-	for _, other := range betweenKinds {
-		if kind == other {
-			return true
-		}
-	}
-	return false
-}
+func isBetween(kind string) bool { return slices.Contains(betweenKinds, kind) }
 
 func volumeKey(namespace, claim string) string { return claimKind + "/" + namespace + "/" + claim }
 
@@ -65,7 +59,7 @@ func stripVolumes(p *corev1.Pod) []corev1.Volume {
 	var kept []corev1.Volume
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
-		name := ""
+		var name string
 		switch {
 		case v.PersistentVolumeClaim != nil:
 			name = v.PersistentVolumeClaim.ClaimName

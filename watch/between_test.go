@@ -126,7 +126,9 @@ func TestWhoMakesNodesIsKnownByThem(t *testing.T) {
 		name := fmt.Sprintf("maker-%d", i)
 		_, err := c.kube.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: tt.labels}}, metav1.CreateOptions{})
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = c.kube.CoreV1().Nodes().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
+		t.Cleanup(func() {
+			_ = c.kube.CoreV1().Nodes().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+		})
 		doc := awaits(t, r, api.AutoscalerKey(), func(a api.Autoscaler) bool { return a.Detection.Type == tt.want })
 		require.True(t, doc.Detection.Detected)
 		require.Equal(t, 1, doc.Detection.NodeGroupCount)

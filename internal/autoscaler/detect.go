@@ -132,7 +132,7 @@ func runs(d *appsv1.Deployment) (ok bool, problem string) {
 
 func fromDeployment(deployment *appsv1.Deployment) api.AutoscalerDetection {
 	d := api.AutoscalerDetection{Type: api.AutoscalerDetectionTypeClusterAutoscaler, Detected: true}
-	problem := ""
+	var problem string
 	if d.Healthy, problem = runs(deployment); !d.Healthy {
 		d.Message = "The cluster-autoscaler is installed, but " + problem
 		return d

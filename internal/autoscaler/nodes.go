@@ -110,7 +110,7 @@ func fromNodes(s seen, karpenter *appsv1.Deployment) api.AutoscalerDetection {
 	switch {
 	case karpenter != nil && (s.made == 0 || !s.by.hidden):
 		d.Type = api.AutoscalerDetectionTypeKarpenter
-		problem := ""
+		var problem string
 		if d.Healthy, problem = runs(karpenter); !d.Healthy {
 			d.Message = "Karpenter is installed, but " + problem + " No nodes will be added." + made
 		} else {
