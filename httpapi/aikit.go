@@ -95,10 +95,6 @@ func (s *Server) BuildAikitImage(w http.ResponseWriter, r *http.Request, p api.B
 		s.fail(w, r, err)
 		return
 	}
-	// A client that knows of no operations waits here, for longer than anybody may take to read an answer.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(time.Now().Add(blockingTime + answerTime))
 	s.operate(w, r, task, p.Prefer, func(op api.Operation) any {
 		var result aikit.Result
 		_ = json.Unmarshal(op.Result, &result) // without one, it goes on

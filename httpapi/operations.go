@@ -163,6 +163,10 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, task operations
 		writeOperation(w, op)
 		return
 	}
+	// For longer than a body may take to come, and an answer to be taken.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // unsupported only in tests without a connection
+	_ = control.SetWriteDeadline(time.Now().Add(blockingTime + answerTime))
 	ctx, cancel := context.WithTimeout(r.Context(), blockingTime)
 	defer cancel()
 	op, err = s.operations.Wait(ctx, op.Id)
