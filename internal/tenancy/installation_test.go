@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -99,7 +100,7 @@ func install(t *testing.T, cluster *devcluster.Cluster, flags ...string) *instal
 	command := exec.Command(built, append([]string{ //nolint:noctx,gosec // ended below
 		"serve", "--kubeconfig", kubeconfig(t, account.Config()), "--authentication=on", "--listen=" + address.String(),
 		"--tls-service=kubefoundry", "--namespace=" + deploy.Namespace, "--log-level=debug", "--request-rate=0", "--nats-listen=" + i.nats,
-	}, flags...)...)
+	}, append(alone(t), flags...)...)...)
 	command.Stderr = i.log
 	require.NoError(t, command.Start())
 	t.Cleanup(func() {
@@ -127,6 +128,17 @@ func install(t *testing.T, cluster *devcluster.Cluster, flags ...string) *instal
 		Group: aggregation.Group, Version: aggregation.Version, Namespace: deploy.Namespace, Service: "kubefoundry",
 	}))
 	return i
+}
+
+// alone are flags that keep a server from asking anybody beyond the cluster: nobody listens there.
+func alone(t *testing.T) []string {
+	t.Helper()
+	nobody := "http://" + freeAddress(t).String()
+	flags := []string{"--huggingface-url=" + nobody, "--azure-prices-url=" + nobody, "--aiconfigurator=none"}
+	for _, of := range []string{"dynamo", "kaito", "kaito-crds", "karpenter-crds", "kuberay", "nvidia"} {
+		flags = append(flags, "--install-sources="+of+"="+nobody)
+	}
+	return flags
 }
 
 func freeAddress(t *testing.T) *net.TCPAddr {
@@ -183,10 +195,19 @@ type answer struct {
 // ask sends a request. Headers are given as name, value, name, value, …
 func ask(ctx context.Context, t testing.TB, client *http.Client, method, url string, header ...string) answer {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	return send(ctx, t, client, method, url, "", header...)
+}
+
+// send is ask with a body, which is JSON unless a header says otherwise.
+func send(ctx context.Context, t testing.TB, client *http.Client, method, url, content string, header ...string) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(content))
 	require.NoError(t, err)
 	for n := 0; n < len(header); n += 2 {
 		request.Header.Add(header[n], header[n+1])
+	}
+	if content != "" && request.Header.Get("Content-Type") == "" {
+		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := client.Do(request)
 	require.NoError(t, err)

@@ -31,10 +31,17 @@ type caller struct {
 	clients map[bool]*http.Client // by whether they go through the API server
 	mu      sync.Mutex
 	heard   []heard
+	told    []told
 }
 
 // heard is an answer with the request that it was to, or a whole stream.
 type heard struct{ request, text string }
+
+// told is an answer with the request that it was to, without the way.
+type told struct {
+	method, path string
+	answer
+}
 
 // way is how a caller reaches the server.
 type way struct {
@@ -49,7 +56,7 @@ var (
 
 // verbs are what the API server takes methods for.
 var verbs = map[string]string{
-	http.MethodGet: "get", http.MethodDelete: "delete", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch",
+	http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
 }
 
 // asking is a caller on a way.
@@ -99,10 +106,39 @@ func (a asking) request(t testing.TB, path string) (*http.Client, string, []stri
 // ask sends a request and remembers what comes back.
 func (a asking) ask(t testing.TB, method, path string, header ...string) answer {
 	t.Helper()
+	return a.send(t, method, path, nil, header...)
+}
+
+// send is ask with a body.
+func (a asking) send(t testing.TB, method, path string, body any, header ...string) answer {
+	t.Helper()
+	text := jsonOf(t, body)
 	client, url, credentials := a.request(t, path)
-	got := ask(t.Context(), t, client, method, url, append(credentials, header...)...)
-	a.hear(method+" "+a.way.prefix+path, fmt.Sprint(got.header)+"\n"+got.body)
+	got := send(t.Context(), t, client, method, url, text, append(credentials, header...)...)
+	a.hear(method+" "+a.way.prefix+path+" "+text, fmt.Sprint(got.header)+"\n"+got.body)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = append(a.told, told{method, path, got})
 	return got
+}
+
+// jsonOf is a body; text is one as it stands, nil is none.
+func jsonOf(t testing.TB, body any) string {
+	t.Helper()
+	switch body := body.(type) {
+	case nil:
+		return ""
+	case string:
+		return body
+	}
+	b, err := json.Marshal(body)
+	require.NoError(t, err)
+	return string(b)
+}
+
+func (a asking) post(t testing.TB, path string, body any) answer {
+	t.Helper()
+	return a.send(t, http.MethodPost, path, body)
 }
 
 func (a asking) get(t testing.TB, path string) answer {
@@ -165,6 +201,9 @@ func (w *world) secrets(t *testing.T, s *sees) []string {
 	constants := []string{""} // where a runtime goes when it is installed is told to everybody
 	for _, r := range registry.All() {
 		constants = append(constants, r.Info().DefaultNamespace)
+	}
+	for _, catalogue := range []string{"/api/models", "/api/aikit/models"} { // so is which models KubeFoundry offers
+		shown += admin.get(t, catalogue).body
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(name string) bool {

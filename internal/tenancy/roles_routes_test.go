@@ -13,10 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubefoundry/kubefoundry/api"
-	"github.com/kubefoundry/kubefoundry/internal/devcluster"
+	"github.com/kubefoundry/kubefoundry/internal/operations"
 	"github.com/kubefoundry/kubefoundry/runtimes/registry"
 )
 
@@ -84,22 +83,7 @@ var answers = map[string]func(*testing.T, asking){
 			read[api.ReasonList](t, a.get(t, d.target("/pending-reasons")))
 		}
 	},
-	"GET /api/deployments/{name}/logs":    logs,
-	"GET /api/deployments/{name}/metrics": measured,
-	"GET /api/deployments/{name}/manifest": func(t *testing.T, a asking) {
-		for _, d := range one(t, a, http.MethodGet, "/manifest") {
-			got := a.get(t, d.target("/manifest"))
-			if mayGet(t, a.who, d) {
-				require.Equal(t, d.name, read[api.DeploymentManifests](t, got).Resources[0].Name)
-			} else {
-				require.Equal(t, api.ErrorCodeForbidden, refusal(t, got, http.StatusForbidden).Code)
-			}
-		}
-	},
-	// Without a body these are refused before anything is looked up; internal/deploying asks them as people with rights and without.
-	"POST /api/deployments":         incomplete(http.MethodPost, "/api/deployments"),
-	"POST /api/deployments/preview": incomplete(http.MethodPost, "/api/deployments/preview"),
-	"PATCH /api/deployments/{name}": incomplete(http.MethodPatch, "/api/deployments/twin"),
+	"GET /api/deployments/{name}/logs": logs,
 	"DELETE /api/deployments/{name}": func(t *testing.T, a asking) {
 		before := a.world.ours(t)
 		for _, d := range one(t, a, http.MethodDelete, "") {
@@ -112,18 +96,74 @@ var answers = map[string]func(*testing.T, asking){
 			require.Nil(t, a.world.get(t, d).GetDeletionTimestamp(), d.id())
 		}
 	},
+	"POST /api/deployments":                            creates,
+	"POST /api/deployments/preview":                    previews,
+	"PATCH /api/deployments/{name}":                    scales,
+	"GET /api/deployments/{name}/manifest":             manifests,
+	"GET /api/deployments/{name}/events":               deploymentEvents,
+	"POST /api/deployments/{name}/v1/chat/completions": chats(http.MethodPost, "/v1/chat/completions"),
+	"POST /api/deployments/{name}/v1/completions":      chats(http.MethodPost, "/v1/completions"),
+	"POST /api/deployments/{name}/v1/embeddings":       chats(http.MethodPost, "/v1/embeddings"),
+	"GET /api/deployments/{name}/v1/models":            chats(http.MethodGet, "/v1/models"),
+
+	"GET /api/installation/helm/status":                    same200("/api/installation/helm/status"),
+	"GET /api/installation/gpu-operator/status":            gpuOperatorStatus,
+	"POST /api/installation/gpu-operator/install":          gpuOperator("install", "create"),
+	"POST /api/installation/gpu-operator/upgrade":          gpuOperator("upgrade", "create"),
+	"POST /api/installation/gpu-operator/uninstall":        gpuOperator("uninstall", "delete"),
+	"GET /api/installation/providers/{id}/status":          installationStatus,
+	"GET /api/installation/providers/{id}/commands":        commands,
+	"POST /api/installation/providers/{id}/install":        installs("install", "create"),
+	"POST /api/installation/providers/{id}/upgrade":        installs("upgrade", "create"),
+	"POST /api/installation/providers/{id}/uninstall":      installs("uninstall", "delete"),
+	"POST /api/installation/providers/{id}/uninstall-crds": removesCRDs,
+	"GET /api/operations":                                  listsOperations,
+	"GET /api/operations/install/{name}":                   oneOperation(http.MethodGet, operations.PartInstall, ""),
+	"POST /api/operations/install/{name}/cancel":           oneOperation(http.MethodPost, operations.PartInstall, "/cancel"),
+	"GET /api/operations/build/{namespace}/{name}":         oneOperation(http.MethodGet, operations.PartBuild, ""),
+	"POST /api/operations/build/{namespace}/{name}/cancel": oneOperation(http.MethodPost, operations.PartBuild, "/cancel"),
+
+	"GET /api/deployments/{name}/metrics": measured,
+
+	"GET /api/aikit/models":                  same200("/api/aikit/models"),
+	"GET /api/aikit/models/{id}":             same200("/api/aikit/models/llama3.2:1b"),
+	"POST /api/aikit/build":                  builds,
+	"POST /api/aikit/build/preview":          tellsAll("/api/aikit/build/preview", ggufBuild("default")),
+	"GET /api/aikit/infrastructure/status":   buildingStatus,
+	"POST /api/aikit/infrastructure/setup":   setsUpBuilding,
+	"POST /api/costs/estimate":               tellsAll("/api/costs/estimate", body{"gpuType": "A100", "gpuCount": 2, "replicas": 3}),
+	"GET /api/costs/node-pools":              poolCosts,
+	"GET /api/costs/instance-price":          same200("/api/costs/instance-price?instanceType=g5.xlarge"),
+	"GET /api/costs/gpu-models":              same200("/api/costs/gpu-models"),
+	"GET /api/costs/normalize-gpu":           same200("/api/costs/normalize-gpu?label=A100"),
+	"GET /api/aiconfigurator/status":         same200("/api/aiconfigurator/status"),
+	"POST /api/aiconfigurator/analyze":       tellsAll("/api/aiconfigurator/analyze", body{"modelId": catalogued, "gpuType": "A100", "gpuCount": 1}),
+	"POST /api/aiconfigurator/normalize-gpu": tellsAll("/api/aiconfigurator/normalize-gpu", body{"gpuProduct": "A100"}),
+
+	"GET /api/models":            same200("/api/models"),
+	"GET /api/models/search":     asksHub("/api/models/search?q=otter"),
+	"GET /api/models/info":       asksHub("/api/models/info?id=wildlife/otter"),
+	"GET /api/models/gguf-files": asksHub("/api/models/gguf-files?id=wildlife/otter"),
+	"GET /api/models/fit":        fits,
+
+	"GET /api/oauth/huggingface/config": func(t *testing.T, a asking) {
+		refusal(t, a.get(t, "/api/oauth/huggingface/config"), http.StatusNotFound) // there is no client id
+	},
+	"POST /api/oauth/huggingface/token":   exchangesCode,
+	"GET /api/secrets/huggingface/status": tokenStatus,
+	"POST /api/secrets/huggingface":       putsToken,
+	"DELETE /api/secrets/huggingface":     takesToken,
+
+	"GET /api/settings":                same200("/api/settings"),
+	"PUT /api/settings":                changesSettings,
+	"GET /api/settings/providers":      same200("/api/settings/providers"),
+	"GET /api/settings/providers/{id}": provider,
+
 	"GET /api/stream": func(t *testing.T, a asking) { // what it tells: listenAsEverybody
 		head := a.ask(t, http.MethodHead, "/api/stream")
 		require.Equal(t, http.StatusOK, head.status)
 		require.Equal(t, "text/event-stream", head.header.Get("Content-Type"))
 	},
-}
-
-func mayGet(t *testing.T, who *devcluster.Identity, d deployment) bool {
-	t.Helper()
-	_, err := newClient(t, who.Config()).dynamic.Resource(resources()[d.runtime]).Namespace(d.namespace).Get(t.Context(), d.name, metav1.GetOptions{})
-	require.True(t, err == nil || apierrors.IsForbidden(err), "%v", err)
-	return err == nil
 }
 
 // incomplete is for routes that want a body, and tell everybody so who sends none.
@@ -293,10 +333,19 @@ func deployments(t *testing.T, a asking) {
 	}
 }
 
+// fromView is what is told of a deployment without asking the API server as the caller.
+var fromView = []string{"", "/pods", "/pending-reasons"}
+
 // one asks for deployments of this test by name. What the caller may not see is answered as if it were not there; it returns
 // what they may see.
-func one(t *testing.T, a asking, method, suffix string) (visible []deployment) {
+func one(t *testing.T, a asking, method, suffix string, content ...body) (visible []deployment) {
 	t.Helper()
+	request := func(path string) answer {
+		if len(content) > 0 && content[0] != nil {
+			return a.send(t, method, path, content[0])
+		}
+		return a.ask(t, method, path)
+	}
 	byName := map[string]int{}
 	for _, d := range a.sees.deployments {
 		byName[d.name]++
@@ -320,17 +369,17 @@ func one(t *testing.T, a asking, method, suffix string) (visible []deployment) {
 		if shown {
 			visible = append(visible, d)
 		} else {
-			same(d.id(), a.ask(t, method, d.target(suffix)), a.ask(t, method, none.target(suffix)), d.name, none.name)
+			same(d.id(), request(d.target(suffix)), request(none.target(suffix)), d.name, none.name)
 		}
 		switch count := byName[d.name]; {
 		case count == 0:
-			same(d.name, a.ask(t, method, bare), a.ask(t, method, bareNone), d.name, none.name)
-			same(d.name, a.ask(t, method, bare+"?namespace="+d.namespace), a.ask(t, method, bareNone+"?namespace="+d.namespace), d.name, none.name)
-			same(d.name, a.ask(t, method, bare+"?runtime="+d.runtime), a.ask(t, method, bareNone+"?runtime="+d.runtime), d.name, none.name)
-		case count == 1 && method == http.MethodGet && !slices.Contains([]string{"/logs", "/metrics", "/manifest", "/events", "/v1/models"}, suffix): // these take a right more
+			same(d.name, request(bare), request(bareNone), d.name, none.name)
+			same(d.name, request(bare+"?namespace="+d.namespace), request(bareNone+"?namespace="+d.namespace), d.name, none.name)
+			same(d.name, request(bare+"?runtime="+d.runtime), request(bareNone+"?runtime="+d.runtime), d.name, none.name)
+		case count == 1 && method == http.MethodGet && slices.Contains(fromView, suffix):
 			require.Equal(t, http.StatusOK, a.get(t, bare).status, "the only one that they see")
 		case count > 1:
-			e := refusal(t, a.ask(t, method, bare), http.StatusConflict)
+			e := refusal(t, request(bare), http.StatusConflict)
 			require.Equal(t, api.ErrorCodeAmbiguous, e.Code)
 			require.Len(t, e.Details, count)
 		}

@@ -71,8 +71,9 @@ var roles = []role{
 // server itself says that they may.
 func TestRoles(t *testing.T) {
 	cluster := shared.Cluster(t)
-	i := install(t, cluster)
+	i := install(t, cluster, "--huggingface-url="+startHub(t))
 	w := populate(t, i)
+	w.plant(t)
 	people := devcluster.Namespace(t, cluster) // of the accounts, which tells who they are and not what they see
 	everybody := map[string]*caller{}
 	for _, r := range roles {
@@ -107,7 +108,11 @@ func TestRoles(t *testing.T) {
 	t.Run("validators", func(t *testing.T) { swapValidators(t, everybody) })
 	t.Run("streams", func(t *testing.T) { listenAsEverybody(t, everybody) })
 	t.Run("NATS", func(t *testing.T) { readBucketsAsEverybody(t, everybody) })
+	t.Run("create", func(t *testing.T) { createAsEverybody(t, everybody) })
 	t.Run("delete", func(t *testing.T) { deleteAsEverybody(t, everybody) })
+	t.Run("contract", func(t *testing.T) { keepContract(t, everybody) })
+	t.Run("errors", func(t *testing.T) { refuseWell(t, everybody) })
+	t.Run("everything is documented", func(t *testing.T) { everythingIsDocumented(t, everybody) })
 	t.Run("nothing in any answer that the caller may not list", func(t *testing.T) {
 		for _, c := range everybody {
 			c.sees.add(w.look(t, c.who)) // what came during the test
@@ -134,7 +139,7 @@ func askEverything(t *testing.T, a asking) {
 				check(t, a)
 				return
 			}
-			refused := a.ask(t, method, strings.ReplaceAll(path, "{name}", "twin"))
+			refused := a.ask(t, method, exemplary.Replace(path))
 			require.Equal(t, http.StatusForbidden, refused.status)
 			require.Contains(t, refused.body, `cannot `+verbs[method]+` resource \"backends/proxy\"`, "the API server says so")
 		})
@@ -143,6 +148,9 @@ func askEverything(t *testing.T, a asking) {
 		assert.True(t, asked[route], "%s is gone", route)
 	}
 }
+
+// exemplary puts names into the path of a route.
+var exemplary = strings.NewReplacer("{name}", "twin", "{namespace}", "default", "{id}", "kaito")
 
 // routes are those of the server, as "GET /api/deployments".
 func routes(t *testing.T) (all []string) {
