@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
@@ -10,6 +11,9 @@ import (
 	"golang.org/x/term"
 	"k8s.io/klog/v2"
 )
+
+// toKlog is done once in a process: klog has one logger for all, and does not look whether somebody is writing to it.
+var toKlog sync.Once
 
 // newLogger logs to standard error: lines for a person on a terminal, JSON elsewhere. client-go's own log goes the same way.
 func newLogger(level string) (*zap.Logger, error) {
@@ -32,6 +36,8 @@ func newLogger(level string) (*zap.Logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	klog.SetLogger(zapr.NewLogger(log.Named("kubernetes").WithOptions(zap.IncreaseLevel(max(l, zapcore.WarnLevel)))))
+	toKlog.Do(func() {
+		klog.SetLogger(zapr.NewLogger(log.Named("kubernetes").WithOptions(zap.IncreaseLevel(max(l, zapcore.WarnLevel)))))
+	})
 	return log, nil
 }
