@@ -135,7 +135,10 @@ func unkept(err error) error {
 	if CodeOf(err) == api.ErrorCodeForbidden {
 		return api.Errorf(api.ErrorCodeUnavailable, "this server may not keep operations in its own namespace; whoever installed it has to give it the rights of its Helm chart: %s", err)
 	}
-	return api.Errorf(api.ErrorCodeUnavailable, "operations cannot be kept in the cluster: %s", err)
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		return api.Errorf(api.ErrorCodeUnavailable, "operations cannot be kept in the cluster: %s", status.ErrStatus.Message)
+	}
+	return api.Errorf(api.ErrorCodeUnavailable, "operations cannot be read or kept, for the Kubernetes API does not answer; try again later")
 }
 
 // create makes the namespace too, where the server runs on somebody's own machine and has none yet.
